@@ -1,0 +1,284 @@
+//! How do drives, snapshots, clones and bookmarks come and go?
+//!
+//! None of it looks at a block or an extent: a freeze keeps a root, a clone copies one, a deletion marks one. What a
+//! deletion leaves to do is done in steps, see `reclaim`.
+
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+
+use crate::error::{Error, Result};
+use crate::format::record::{ObjectId, RecordKind, VersionState};
+use crate::space::Purpose;
+use crate::units::{BLOCK_BYTES, DRIVE_BYTES_MAX, DRIVE_BYTES_MIN};
+
+use super::objects::{Bookmark, Drive, SnapshotName, no_such_drive, no_such_snapshot};
+use super::version::{ROOT, Version};
+use super::{Catalog, PAGES_PER_CHANGE};
+
+/// What a new drive is called.
+#[derive(Clone, Debug)]
+pub struct NewDrive {
+    /// Its identity.
+    pub uuid: Uuid,
+    /// Its name.
+    pub name: String,
+    /// Its attributes.
+    pub attributes: Vec<u8>,
+}
+
+/// What a new snapshot is called.
+#[derive(Clone, Debug)]
+pub struct NewSnapshot {
+    /// Its identity.
+    pub uuid: Uuid,
+    /// Its name.
+    pub name: String,
+    /// Its attributes.
+    pub attributes: Vec<u8>,
+}
+
+impl Catalog {
+    /// Makes an empty drive.
+    ///
+    /// # Errors
+    /// `InvalidArgument`, `AlreadyExists` for a taken uuid, `NoSpace`.
+    pub fn create_drive(&mut self, new: &NewDrive, size_bytes: u64) -> Result<ObjectId> {
+        check_size(size_bytes)?;
+        let image = Version::new(VersionState::Head, ROOT, ROOT, size_bytes);
+        self.start_drive(new, image)
+    }
+
+    /// Makes a drive of a snapshot's image. The two share everything that neither writes.
+    ///
+    /// # Errors
+    /// As [`Catalog::create_drive`], and `NotFound`.
+    pub fn clone_drive(&mut self, snapshot: ObjectId, new: &NewDrive) -> Result<ObjectId> {
+        let image = self.snapshot(snapshot)?.with_image_of(VersionState::Head, snapshot, ROOT);
+        self.start_drive(new, image)
+    }
+
+    fn start_drive(&mut self, new: &NewDrive, mut head: Version) -> Result<ObjectId> {
+        self.check_new(new.uuid, &new.name)?;
+        self.require_room()?;
+        let id = self.next_id();
+        head.drive = id;
+        let head = self.descend(head);
+        self.write_attributes(id, 0, &new.attributes)?;
+        let drive = Drive {
+            uuid: new.uuid,
+            name: new.name.clone(),
+            head,
+            attributes_len: new.attributes.len() as u32,
+            bookmarks: BTreeMap::new(),
+        };
+        self.add_drive(id, drive)?;
+        self.refresh_floor(head);
+        self.touch(RecordKind::Drive, id);
+        Ok(id)
+    }
+
+    /// Puts a new version below its parent.
+    fn descend(&mut self, version: Version) -> ObjectId {
+        let id = self.next_id();
+        let parent = version.parent;
+        self.versions.insert(id, version);
+        self.version_mut(parent).children.push(id);
+        self.touch(RecordKind::Version, id);
+        id
+    }
+
+    /// Freezes the images of some drives at one instant: the caller keeps their writers away meanwhile.
+    ///
+    /// # Errors
+    /// `InvalidArgument`, `AlreadyExists`, `NotFound` or `NoSpace` before anything is changed.
+    pub fn snapshot_drives(&mut self, drives: &[(ObjectId, NewSnapshot)]) -> Result<Vec<ObjectId>> {
+        for (index, (drive, new)) in drives.iter().enumerate() {
+            self.check_new(new.uuid, &new.name)?;
+            self.head_of(*drive)?;
+            if drives[..index].iter().any(|(other, earlier)| other == drive || earlier.uuid == new.uuid) {
+                return Err(Error::invalid("a drive or a uuid stands twice in one group of snapshots"));
+            }
+        }
+        self.space.require_room(PAGES_PER_CHANGE * drives.len() as u64, Purpose::Grow)?;
+        let epoch = self.epoch;
+        let mut snapshots = Vec::with_capacity(drives.len());
+        for (drive, new) in drives {
+            let (head, _) = self.head_of(*drive)?;
+            self.write_histogram(head)?;
+            let live = self.version(head)?;
+            let parent = live.parent;
+            let mut frozen = live.with_image_of(VersionState::Snapshot, parent, *drive);
+            frozen.epoch = epoch;
+            frozen.on_trunk = true;
+            frozen.children = vec![head];
+            let id = self.descend(frozen);
+            self.version_mut(parent).children.retain(|child| *child != head);
+            self.version_mut(head).parent = id;
+            self.touch(RecordKind::Version, head);
+            self.write_attributes(id, 0, &new.attributes)?;
+            let name = SnapshotName {
+                uuid: new.uuid,
+                name: new.name.clone(),
+                drive: *drive,
+                drive_uuid: self.drives[drive].uuid,
+                attributes_len: new.attributes.len() as u32,
+            };
+            self.add_snapshot(id, name)?;
+            self.refresh_floor(head);
+            self.touch(RecordKind::Snapshot, id);
+            snapshots.push(id);
+        }
+        self.epoch = epoch.next();
+        Ok(snapshots)
+    }
+
+    /// Marks this moment of a drive; the caller keeps its writers away meanwhile.
+    ///
+    /// # Errors
+    /// `InvalidArgument`, `AlreadyExists`, `NotFound`, `NoSpace`.
+    pub fn bookmark_drive(&mut self, drive: ObjectId, uuid: Uuid, name: &str) -> Result<ObjectId> {
+        self.check_new(uuid, name)?;
+        self.require_room()?;
+        let (head, version) = self.head_of(drive)?;
+        let bookmark = Bookmark {
+            uuid,
+            name: name.to_owned(),
+            drive,
+            epoch: self.epoch,
+            referenced_blocks: version.referenced_blocks,
+            size_bytes: version.size_bytes,
+        };
+        let id = self.next_id();
+        self.add_bookmark(id, bookmark)?;
+        self.epoch = self.epoch.next();
+        self.refresh_floor(head);
+        self.touch(RecordKind::Bookmark, id);
+        Ok(id)
+    }
+
+    /// Forgets a bookmark.
+    ///
+    /// # Errors
+    /// `NotFound`
+    pub fn delete_bookmark(&mut self, id: ObjectId) -> Result<()> {
+        let bookmark = self.bookmarks.remove(&id).ok_or_else(|| Error::not_found("the bookmark does not exist any more"))?;
+        self.by_uuid.remove(&bookmark.uuid);
+        self.touch(RecordKind::Bookmark, id);
+        if let Some(drive) = self.drives.get_mut(&bookmark.drive) {
+            drive.bookmarks.remove(&bookmark.epoch);
+            let head = drive.head;
+            self.refresh_floor(head);
+        }
+        Ok(())
+    }
+
+    /// Makes a snapshot's image the drive's. Bookmarks younger than the point where the two histories meet go.
+    ///
+    /// # Errors
+    /// `NotFound`, `NoSpace`.
+    pub fn revert_drive(&mut self, drive: ObjectId, snapshot: ObjectId) -> Result<()> {
+        let (old, _) = self.head_of(drive)?;
+        let head = self.snapshot(snapshot)?.with_image_of(VersionState::Head, snapshot, drive);
+        self.require_room()?;
+        let meeting = self.version(self.versions.meeting_point(old, snapshot))?.epoch;
+        let lost: Vec<ObjectId> = self.drives[&drive].bookmarks.range(meeting..).map(|(_, id)| *id).collect();
+        for bookmark in lost {
+            self.delete_bookmark(bookmark)?;
+        }
+        let head = self.descend(head);
+        self.drives.get_mut(&drive).ok_or_else(no_such_drive)?.head = head;
+        self.touch(RecordKind::Drive, drive);
+        self.condemn(old);
+        self.refresh_floor(head);
+        self.refresh_trunk(drive);
+        self.refresh_line(drive);
+        Ok(())
+    }
+
+    /// Deletes a drive. Its snapshots stay.
+    ///
+    /// # Errors
+    /// `NotFound`
+    pub fn delete_drive(&mut self, id: ObjectId) -> Result<()> {
+        let bookmarks: Vec<ObjectId> = self.drives.get(&id).ok_or_else(no_such_drive)?.bookmarks.values().copied().collect();
+        for bookmark in bookmarks {
+            self.delete_bookmark(bookmark)?;
+        }
+        let drive = self.drives.remove(&id).ok_or_else(no_such_drive)?;
+        self.by_uuid.remove(&drive.uuid);
+        self.write_attributes(id, drive.attributes_len, &[])?;
+        self.touch(RecordKind::Drive, id);
+        self.condemn(drive.head);
+        self.refresh_line(id);
+        Ok(())
+    }
+
+    /// Deletes a snapshot, whatever descends from it.
+    ///
+    /// # Errors
+    /// `NotFound`
+    pub fn delete_snapshot(&mut self, id: ObjectId) -> Result<()> {
+        let snapshot = self.snapshots.remove(&id).ok_or_else(no_such_snapshot)?;
+        self.by_uuid.remove(&snapshot.uuid);
+        self.write_attributes(id, snapshot.attributes_len, &[])?;
+        self.touch(RecordKind::Snapshot, id);
+        let epoch = self.version(id)?.epoch;
+        if let Some(of_drive) = self.of_drive.get_mut(&snapshot.drive) {
+            of_drive.by_epoch.remove(&epoch);
+            if of_drive.by_epoch.is_empty() {
+                self.of_drive.remove(&snapshot.drive);
+            } else if !of_drive.is_line {
+                self.refresh_line(snapshot.drive);
+            }
+        }
+        self.condemn(id);
+        Ok(())
+    }
+
+    fn condemn(&mut self, id: ObjectId) {
+        let epoch = self.epoch;
+        let version = self.version_mut(id);
+        if version.state == VersionState::Head {
+            version.epoch = epoch;
+        }
+        version.state = VersionState::Condemned;
+        self.condemned.insert(id);
+        self.touch(RecordKind::Version, id);
+    }
+
+    /// Sets how long a drive's image is. A shorter one is `trimming` until everything behind its end is removed.
+    ///
+    /// # Errors
+    /// `InvalidArgument`, `NotFound`.
+    pub fn set_size(&mut self, drive: ObjectId, size_bytes: u64) -> Result<()> {
+        check_size(size_bytes)?;
+        let (head, _) = self.head_of(drive)?;
+        let version = self.version_mut(head);
+        version.trimming |= size_bytes < version.size_bytes;
+        version.size_bytes = size_bytes;
+        self.touch(RecordKind::Version, head);
+        Ok(())
+    }
+
+    /// Nothing is left behind the end of a drive's image.
+    ///
+    /// # Errors
+    /// `NotFound`
+    pub fn trimmed(&mut self, drive: ObjectId) -> Result<()> {
+        let (head, _) = self.head_of(drive)?;
+        self.version_mut(head).trimming = false;
+        self.touch(RecordKind::Version, head);
+        Ok(())
+    }
+}
+
+/// Is it a size that a drive can have?
+fn check_size(size_bytes: u64) -> Result<()> {
+    if !(DRIVE_BYTES_MIN..=DRIVE_BYTES_MAX).contains(&size_bytes) {
+        let message =
+            format!("a drive of {size_bytes} bytes; it must have {DRIVE_BYTES_MIN} ({BLOCK_BYTES} bytes are one block) to 2^63");
+        return Err(Error::invalid(message));
+    }
+    Ok(())
+}

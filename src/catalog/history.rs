@@ -1,0 +1,276 @@
+//! Who else holds a block or page that somebody no longer holds?
+//!
+//! There are no reference counts. A block is only ever referenced at the address where it was born, so the answer follows
+//! from its birth and, where a deleted version still joins several, from a look at that address in the tables below it.
+//! Tree pages follow the same rule; their address is the path to their first key.
+
+use std::collections::HashMap;
+
+use crate::error::{Error, Result};
+use crate::format::entry::Extent;
+use crate::format::page::Root;
+use crate::format::record::{ObjectId, RecordKind, VersionState};
+use crate::space::Space;
+use crate::table;
+use crate::tree::working_set::PageHash;
+use crate::tree::{Dropped, Pages, entries};
+use crate::units::Epoch;
+
+use super::version::ROOT;
+use super::{Catalog, Version};
+
+/// Which of a version's two trees a page belongs to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Tree {
+    /// The extent table.
+    Table,
+    /// The birth histogram.
+    Histogram,
+}
+
+impl Version {
+    pub(super) fn root(&self, tree: Tree) -> Root {
+        match tree {
+            Tree::Table => self.table,
+            Tree::Histogram => self.histogram_root,
+        }
+    }
+}
+
+/// All versions of a store by number, the root included.
+#[derive(Default)]
+pub(super) struct Versions(HashMap<ObjectId, Version, PageHash>);
+
+impl Catalog {
+    /// A descendant of `parent` no longer holds `piece`: gives back what nobody else holds.
+    pub(super) fn release_blocks(&self, parent: ObjectId, piece: Extent) -> Result<()> {
+        self.versions.release_blocks(&self.set, &self.space, parent, piece)
+    }
+
+    /// A descendant of `parent` no longer holds a page: gives it back if nobody else does.
+    pub(super) fn release_page(&mut self, parent: ObjectId, tree: Tree, page: &Dropped) -> Result<()> {
+        if !self.versions.is_page_held(&self.set, parent, tree, page)? {
+            self.set.forget(page.pointer.page);
+            self.space.free_page(page.pointer.page)?;
+        }
+        Ok(())
+    }
+}
+
+impl Versions {
+    /// The version with that number, if there is one.
+    pub fn find(&self, id: ObjectId) -> Option<&Version> {
+        self.0.get(&id)
+    }
+
+    /// The version with that number, which somebody names and so must exist.
+    pub fn at(&self, id: ObjectId) -> Result<&Version> {
+        self.0.get(&id).ok_or_else(|| Error::corrupt(format!("version {} does not exist", id.0)))
+    }
+
+    /// The version with that number, which is known to exist.
+    pub fn at_mut(&mut self, id: ObjectId) -> &mut Version {
+        self.0.get_mut(&id).expect("versions that are changed exist")
+    }
+
+    /// Adds a version.
+    pub fn insert(&mut self, id: ObjectId, version: Version) {
+        self.0.insert(id, version);
+    }
+
+    /// Takes a version out.
+    pub fn remove(&mut self, id: ObjectId) -> Option<Version> {
+        self.0.remove(&id)
+    }
+
+    /// All numbers but the root's, in order of creation.
+    pub fn ids(&self) -> Vec<ObjectId> {
+        let mut ids: Vec<ObjectId> = self.0.keys().copied().filter(|id| *id != ROOT).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// A descendant of `parent` no longer holds `piece`: gives back to `space` what nobody else holds.
+    pub fn release_blocks(&self, pages: &impl Pages, space: &Space, parent: ObjectId, piece: Extent) -> Result<()> {
+        let mut work = vec![(parent, piece)];
+        while let Some((parent, piece)) = work.pop() {
+            let version = self.at(parent)?;
+            if piece.birth > version.epoch {
+                let start = piece.physical.ok_or_else(|| Error::corrupt("a hole is released"))?;
+                space.free_data(start, piece.blocks)?;
+                continue;
+            }
+            if version.state == VersionState::Snapshot {
+                continue;
+            }
+            let above = version.parent;
+            let mut rest = vec![piece];
+            self.keep_unheld(pages, parent, &mut rest)?;
+            work.extend(rest.into_iter().map(|piece| (above, piece)));
+        }
+        Ok(())
+    }
+
+    /// Does `parent`, or anybody who got the page through it, hold a page that one of its descendants dropped?
+    pub fn is_page_held(&self, pages: &impl Pages, parent: ObjectId, tree: Tree, page: &Dropped) -> Result<bool> {
+        let mut at = parent;
+        loop {
+            let version = self.at(at)?;
+            if page.pointer.birth > version.epoch {
+                return Ok(false);
+            }
+            if version.state == VersionState::Snapshot || self.is_page_below(pages, at, tree, page)? {
+                return Ok(true);
+            }
+            at = version.parent;
+        }
+    }
+
+    /// Does `at` or the nearest that are alive below it hold the page?
+    pub fn is_page_below(&self, pages: &impl Pages, at: ObjectId, tree: Tree, page: &Dropped) -> Result<bool> {
+        let mut work = vec![at];
+        while let Some(id) = work.pop() {
+            let version = self.at(id)?;
+            if entries::holds_page(pages, &version.root(tree), page.pointer.page, page.level, page.first_key)? {
+                return Ok(true);
+            }
+            if version.is_condemned() {
+                work.extend(&version.children);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Leaves in `pieces` what neither `at` nor the nearest that are alive below it hold.
+    pub fn keep_unheld(&self, pages: &impl Pages, at: ObjectId, pieces: &mut Vec<Extent>) -> Result<()> {
+        let mut work = vec![at];
+        while let Some(id) = work.pop() {
+            if pieces.is_empty() {
+                return Ok(());
+            }
+            let version = self.at(id)?;
+            if version.table.pointer.is_some() {
+                let mut rest = Vec::new();
+                for piece in pieces.drain(..) {
+                    table::parts_not_held(pages, &version.table, piece, &mut rest)?;
+                }
+                *pieces = rest;
+            }
+            if version.is_condemned() {
+                work.extend(&version.children);
+            }
+        }
+        Ok(())
+    }
+
+    /// The nearest versions below `at` that are alive.
+    pub fn nearest_alive_below(&self, at: ObjectId) -> Result<Vec<ObjectId>> {
+        let mut alive = Vec::new();
+        let mut work = self.at(at)?.children.clone();
+        while let Some(id) = work.pop() {
+            let version = self.at(id)?;
+            if version.is_condemned() {
+                work.extend(&version.children);
+            } else {
+                alive.push(id);
+            }
+        }
+        Ok(alive)
+    }
+
+    /// Is `above` on the way from `below` up to the root? Costs a step per version in between.
+    pub fn descends_from(&self, below: ObjectId, above: ObjectId) -> bool {
+        let Some(epoch) = self.0.get(&above).map(|version| version.epoch) else { return false };
+        let mut at = below;
+        while let Some(version) = self.0.get(&at) {
+            if at == above {
+                return true;
+            }
+            let is_head = version.state == VersionState::Head;
+            if at == ROOT || (!is_head && version.epoch <= epoch) {
+                return false;
+            }
+            at = version.parent;
+        }
+        false
+    }
+
+    /// The lowest version that both descend from (or are).
+    pub fn meeting_point(&self, left: ObjectId, right: ObjectId) -> ObjectId {
+        let height = |id: ObjectId| {
+            let version = &self.0[&id];
+            if version.state == VersionState::Head { Epoch(u64::MAX) } else { version.epoch }
+        };
+        let (mut left, mut right) = (left, right);
+        while left != right {
+            // The younger of the two cannot be above the other.
+            if height(left) > height(right) || (height(left) == height(right) && right == ROOT) {
+                left = self.0[&left].parent;
+            } else {
+                right = self.0[&right].parent;
+            }
+        }
+        left
+    }
+}
+
+impl Catalog {
+    /// Takes a version out of the history that nothing is left of and that joins nobody, and then its parents likewise.
+    pub(super) fn splice(&mut self, id: ObjectId) {
+        let mut at = id;
+        while at != ROOT {
+            let Some(version) = self.versions.find(at) else { return };
+            if !version.is_condemned() || !version.is_empty() || version.children.len() > 1 || version.is_pinned() {
+                return;
+            }
+            let version = self.versions.remove(at).expect("it was just looked at");
+            self.condemned.remove(&at);
+            self.touch(RecordKind::Version, at);
+            let siblings = &mut self.version_mut(version.parent).children;
+            siblings.retain(|sibling| *sibling != at);
+            siblings.extend(&version.children);
+            for child in version.children {
+                self.version_mut(child).parent = version.parent;
+                self.touch(RecordKind::Version, child);
+                self.refresh_floor(child);
+            }
+            at = version.parent;
+        }
+    }
+
+    /// Finds anew which births of a head are its alone.
+    pub(super) fn refresh_floor(&mut self, head: ObjectId) {
+        let Some(version) = self.versions.find(head) else { return };
+        if version.state != VersionState::Head {
+            return;
+        }
+        let parent = self.versions.find(version.parent).map_or(Epoch(0), |parent| parent.epoch);
+        let bookmark = self.drives.get(&version.drive).and_then(|drive| drive.bookmarks.keys().next_back().copied());
+        self.version_mut(head).floor = bookmark.map_or(parent, |bookmark| bookmark.max(parent));
+    }
+
+    /// Finds anew which of a drive's snapshots its head descends from.
+    pub(super) fn refresh_trunk(&mut self, drive: ObjectId) {
+        let mut trunk = std::collections::BTreeSet::new();
+        let mut at = self.drives.get(&drive).map_or(ROOT, |drive| drive.head);
+        while let Some(version) = self.versions.find(at)
+            && at != ROOT
+        {
+            trunk.insert(at);
+            at = version.parent;
+        }
+        for id in self.snapshots_of(drive) {
+            self.version_mut(id).on_trunk = trunk.contains(&id);
+        }
+    }
+
+    /// Finds anew whether a drive's snapshots descend from each other in a line.
+    pub(super) fn refresh_line(&mut self, drive: ObjectId) {
+        let mut line = self.snapshots_of(drive);
+        line.extend(self.drives.get(&drive).map(|drive| drive.head));
+        let is_line = line.windows(2).all(|pair| self.versions.descends_from(pair[1], pair[0]));
+        if let Some(snapshots) = self.of_drive.get_mut(&drive) {
+            snapshots.is_line = is_line;
+        }
+    }
+}

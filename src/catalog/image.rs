@@ -1,0 +1,227 @@
+//! What does a drive's image map, and how is the map changed?
+
+use std::ops::Range;
+
+use crate::error::{Error, Result};
+use crate::format::entry::{Extent, decode_bucket, encode_bucket};
+use crate::format::page::Root;
+use crate::format::record::{ObjectId, RecordKind};
+use crate::space::Purpose;
+use crate::table;
+use crate::tree::entries;
+use crate::units::{Epoch, LogicalBlock, PhysicalBlock};
+
+use super::histogram::Histogram;
+use super::history::Tree;
+use super::objects::no_such_drive;
+use super::version::Version;
+use super::writer::TableWriter;
+use super::{Catalog, PAGES_PER_CHANGE};
+
+/// A run of new blocks for a drive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewRun {
+    /// Where in the drive.
+    pub logical: LogicalBlock,
+    /// Where in the store.
+    pub physical: PhysicalBlock,
+    /// How many blocks.
+    pub blocks: u32,
+}
+
+impl Version {
+    /// Does the head's histogram hold something that its tree does not yet?
+    pub(super) fn is_touched(&self) -> bool {
+        self.histogram.get().is_some_and(Histogram::is_touched)
+    }
+}
+
+impl Catalog {
+    /// The head of a drive.
+    ///
+    /// # Errors
+    /// `NotFound`
+    pub fn head_of(&self, drive: ObjectId) -> Result<(ObjectId, &Version)> {
+        let head = self.drives.get(&drive).ok_or_else(no_such_drive)?.head;
+        Ok((head, self.version(head)?))
+    }
+
+    /// The version of a snapshot that is not deleted.
+    ///
+    /// # Errors
+    /// `NotFound`
+    pub fn snapshot(&self, id: ObjectId) -> Result<&Version> {
+        if !self.snapshots.contains_key(&id) {
+            return Err(super::objects::no_such_snapshot());
+        }
+        self.version(id)
+    }
+
+    /// A snapshot's version, even a deleted one that somebody still holds a handle of.
+    ///
+    /// # Errors
+    /// `NotFound`
+    pub fn frozen(&self, id: ObjectId) -> Result<&Version> {
+        self.versions.find(id).ok_or_else(super::objects::no_such_snapshot)
+    }
+
+    /// The first extent of a table that ends behind `from`. Holes that are kept for bookmarks are extents too.
+    ///
+    /// # Errors
+    /// `Corrupt` if a page cannot be read.
+    pub fn next_extent(&self, table: &Root, from: LogicalBlock) -> Result<Option<Extent>> {
+        table::next(&self.set, table, from)
+    }
+
+    /// Walks a table in order.
+    ///
+    /// # Errors
+    /// `Corrupt` if a page cannot be read, and what `visit` returns.
+    pub fn walk(
+        &self,
+        table: &Root,
+        from: LogicalBlock,
+        visit: &mut impl FnMut(Extent) -> Result<std::ops::ControlFlow<()>>,
+    ) -> Result<()> {
+        table::walk(&self.set, table, from, visit)
+    }
+
+    /// Walks what was born after `epoch`, in order.
+    ///
+    /// # Errors
+    /// As [`Catalog::walk`].
+    pub fn walk_born_after(
+        &self,
+        table: &Root,
+        epoch: Epoch,
+        from: LogicalBlock,
+        visit: &mut impl FnMut(Extent) -> Result<std::ops::ControlFlow<()>>,
+    ) -> Result<()> {
+        table::walk_born_after(&self.set, table, epoch, from, visit)
+    }
+
+    /// Walks the pieces in which two tables differ, in order.
+    ///
+    /// # Errors
+    /// As [`Catalog::walk`].
+    pub fn diff(
+        &self,
+        left: &Root,
+        right: &Root,
+        from: LogicalBlock,
+        visit: &mut impl FnMut(table::Change) -> Result<std::ops::ControlFlow<()>>,
+    ) -> Result<()> {
+        table::diff(&self.set, left, right, from, visit)
+    }
+
+    /// Puts new blocks into a drive's image. What lay there before goes, and is freed if nobody else holds it.
+    ///
+    /// # Errors
+    /// `NoSpace` before anything is changed; any other error leaves the catalog unusable.
+    pub fn map(&mut self, drive: ObjectId, run: NewRun) -> Result<()> {
+        let (head, version) = self.head_of(drive)?;
+        let (floor, root) = (version.floor, version.table);
+        self.histogram(head)?;
+        let extent = Extent { logical: run.logical, physical: Some(run.physical), blocks: run.blocks, birth: floor.next() };
+        let (mut removed, mut dropped) = (Vec::new(), Vec::new());
+        let mut writer = TableWriter { set: &mut self.set, space: &self.space, floor };
+        let root = table::insert(&mut writer, &root, extent, &mut removed, &mut dropped)?;
+        let version = self.version_mut(head);
+        version.table = root;
+        version.referenced_blocks += u64::from(run.blocks);
+        histogram_mut(version).add(floor.next(), u64::from(run.blocks));
+        self.settle(head, &removed, dropped)
+    }
+
+    /// Makes holes in a drive's image, at most `limit` extents; up to where the range is done.
+    ///
+    /// # Errors
+    /// As [`Catalog::map`].
+    pub fn unmap(&mut self, drive: ObjectId, range: Range<LogicalBlock>, limit: usize) -> Result<LogicalBlock> {
+        let (head, version) = self.head_of(drive)?;
+        let (floor, root) = (version.floor, version.table);
+        self.histogram(head)?;
+        let tombstone = (!self.drives[&drive].bookmarks.is_empty()).then_some(floor.next());
+        let (mut removed, mut dropped) = (Vec::new(), Vec::new());
+        let mut writer = TableWriter { set: &mut self.set, space: &self.space, floor };
+        let (root, done) = table::remove(&mut writer, &root, range, limit, tombstone, &mut removed, &mut dropped)?;
+        self.version_mut(head).table = root;
+        self.settle(head, &removed, dropped)?;
+        Ok(done)
+    }
+
+    /// Counts and frees what a change of a head's table left over.
+    fn settle(&mut self, head: ObjectId, removed: &[Extent], dropped: Vec<crate::tree::Dropped>) -> Result<()> {
+        let parent = self.version(head)?.parent;
+        for piece in removed.iter().filter(|piece| piece.physical.is_some()) {
+            let version = self.version_mut(head);
+            version.referenced_blocks -= u64::from(piece.blocks);
+            histogram_mut(version).subtract(piece.birth, u64::from(piece.blocks));
+            self.release_blocks(parent, *piece)?;
+        }
+        for page in dropped {
+            self.release_page(parent, Tree::Table, &page)?;
+        }
+        self.touch(RecordKind::Version, head);
+        Ok(())
+    }
+
+    /// Asks for room for a change that adds to the trees.
+    ///
+    /// # Errors
+    /// `NoSpace`
+    pub fn require_room(&self) -> Result<()> {
+        self.space.require_room(PAGES_PER_CHANGE, Purpose::Grow)
+    }
+
+    /// A head's histogram, loaded at its first use.
+    pub(super) fn histogram(&self, head: ObjectId) -> Result<&Histogram> {
+        let version = self.version(head)?;
+        if let Some(histogram) = version.histogram.get() {
+            return Ok(histogram);
+        }
+        let mut buckets = Vec::new();
+        entries::visit(&self.set, &version.histogram_root, 0, &mut |birth, value| {
+            buckets.push((Epoch(birth), decode_bucket(value)));
+            Ok(std::ops::ControlFlow::Continue(()))
+        })?;
+        let histogram = Histogram::from_buckets(buckets.into_iter());
+        if histogram.total() != version.referenced_blocks {
+            let message = format!(
+                "version {}: its histogram counts {} blocks, its record {}",
+                head.0,
+                histogram.total(),
+                version.referenced_blocks
+            );
+            return Err(Error::corrupt(message));
+        }
+        Ok(version.histogram.get_or_init(|| histogram))
+    }
+
+    /// Writes a head's touched buckets into its tree.
+    pub(super) fn write_histogram(&mut self, head: ObjectId) -> Result<()> {
+        let version = self.version_mut(head);
+        let Some(histogram) = version.histogram.get_mut() else { return Ok(()) };
+        let touched = histogram.take_touched();
+        let (floor, parent, mut root) = (version.floor, version.parent, version.histogram_root);
+        let mut dropped = Vec::new();
+        for (birth, blocks) in touched {
+            let mut writer = TableWriter { set: &mut self.set, space: &self.space, floor };
+            root = if blocks > 0 {
+                entries::insert(&mut writer, &root, birth.0, &encode_bucket(blocks), &mut dropped)?
+            } else {
+                entries::remove(&mut writer, &root, birth.0, &mut dropped)?.0
+            };
+        }
+        self.version_mut(head).histogram_root = root;
+        for page in dropped {
+            self.release_page(parent, Tree::Histogram, &page)?;
+        }
+        self.touch(RecordKind::Version, head);
+        Ok(())
+    }
+}
+
+fn histogram_mut(version: &mut Version) -> &mut Histogram {
+    version.histogram.get_mut().expect("a histogram is loaded before its table is changed")
+}

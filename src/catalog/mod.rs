@@ -1,0 +1,303 @@
+//! What exists in a store, who descends from whom, and who holds what?
+//!
+//! Invariants:
+//! 1. A block or page is in use if and only if the table or histogram of some version reaches it.
+//! 2. What a table holds with a birth up to its parent's epoch, the parent holds too, at the same address, as long as the parent is a snapshot.
+//! 3. A block is only ever referenced at the logical address where it was born.
+//! 4. A head's histogram counts the blocks of its table by birth, at every moment.
+//! 5. Everything that changes here is in memory until `seal` hands it to a commit.
+
+mod accounting;
+mod freeze;
+mod histogram;
+mod history;
+mod image;
+mod objects;
+mod reclaim;
+mod version;
+mod writer;
+
+pub use freeze::{NewDrive, NewSnapshot};
+pub use image::NewRun;
+pub use objects::{Bookmark, Drive, SnapshotName};
+pub use reclaim::ReclaimStep;
+pub use version::Version;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::format::page::Root;
+use crate::format::record::{self, ObjectId, RecordKind, VersionState};
+use crate::space::Space;
+use crate::tree::records;
+use crate::tree::working_set::{PageHash, SealedPage, VerifiedPages, WorkingSet};
+use crate::units::{Epoch, Generation};
+
+use history::Versions;
+use objects::DriveSnapshots;
+use version::ROOT;
+
+/// Pages that one change of the trees may take at most before the room for them is asked for again.
+pub const PAGES_PER_CHANGE: u64 = 64;
+
+/// Everything that exists in a store.
+pub struct Catalog {
+    set: WorkingSet,
+    space: Arc<Space>,
+    records: Root,
+    epoch: Epoch,
+    next_id: u64,
+    versions: Versions,
+    drives: BTreeMap<ObjectId, Drive>,
+    snapshots: BTreeMap<ObjectId, SnapshotName>,
+    bookmarks: BTreeMap<ObjectId, Bookmark>,
+    /// Snapshots by the drive they were taken of; kept as long as there are any.
+    of_drive: HashMap<ObjectId, DriveSnapshots, PageHash>,
+    by_uuid: HashMap<Uuid, ObjectId>,
+    /// Deleted versions of which something is left to free.
+    condemned: BTreeSet<ObjectId>,
+    /// Records that the next commit writes or removes.
+    touched: BTreeSet<(RecordKind, ObjectId)>,
+    changed: bool,
+}
+
+/// What a superblock says of the catalog.
+#[derive(Clone, Copy, Debug)]
+pub struct CatalogState {
+    /// The tree of records.
+    pub records: Root,
+    /// The epoch that the next freeze takes.
+    pub epoch: Epoch,
+    /// The number that the next object gets.
+    pub next_id: u64,
+}
+
+impl Catalog {
+    /// Loads the records that the last commit left.
+    ///
+    /// # Errors
+    /// `Corrupt` if a record cannot be read or names something that does not exist.
+    pub fn open(
+        device: Arc<dyn Device>,
+        verified: Arc<VerifiedPages>,
+        space: Arc<Space>,
+        seed: u32,
+        working: Generation,
+        state: CatalogState,
+    ) -> Result<Self> {
+        let mut catalog = Self {
+            set: WorkingSet::new(device, verified, seed, working),
+            space,
+            records: state.records,
+            epoch: state.epoch,
+            next_id: state.next_id,
+            versions: Versions::default(),
+            drives: BTreeMap::new(),
+            snapshots: BTreeMap::new(),
+            bookmarks: BTreeMap::new(),
+            of_drive: HashMap::default(),
+            by_uuid: HashMap::new(),
+            condemned: BTreeSet::new(),
+            touched: BTreeSet::new(),
+            changed: false,
+        };
+        catalog.load()?;
+        Ok(catalog)
+    }
+
+    fn load(&mut self) -> Result<()> {
+        let root = Version::new(VersionState::Condemned, ROOT, ROOT, 0);
+        self.versions.insert(ROOT, root);
+        let mut loaded = Vec::new();
+        records::visit(&self.set, &self.records, 0, &mut |key, bytes| {
+            let wrong = |what: &str| Error::corrupt(format!("catalog record {key:#x}: {what}"));
+            let (kind, id, _) = record::parse_key(key).ok_or_else(|| wrong("unknown kind"))?;
+            loaded.push(match kind {
+                RecordKind::Version => Loaded::Version(id, record::decode(bytes).map_err(wrong)?),
+                RecordKind::Drive => Loaded::Drive(id, record::decode(bytes).map_err(wrong)?),
+                RecordKind::Snapshot => Loaded::Snapshot(id, record::decode(bytes).map_err(wrong)?),
+                RecordKind::Bookmark => Loaded::Bookmark(id, record::decode(bytes).map_err(wrong)?),
+                RecordKind::Attributes => return Ok(ControlFlow::Continue(())),
+            });
+            Ok(ControlFlow::Continue(()))
+        })?;
+        // Versions have the lowest keys and so come first; what names them follows.
+        for item in loaded {
+            match item {
+                Loaded::Version(id, record) => {
+                    self.versions.insert(id, Version::from_record(&record));
+                }
+                Loaded::Drive(id, record) => self.add_drive(id, Drive::from_record(&record))?,
+                Loaded::Snapshot(id, record) => {
+                    let drive = self.version(id)?.drive;
+                    self.add_snapshot(id, SnapshotName::from_record(&record, drive))?;
+                }
+                Loaded::Bookmark(id, record) => self.add_bookmark(id, Bookmark::from_record(&record))?,
+            }
+        }
+        self.link()
+    }
+
+    /// Finds every version's children, floor and place.
+    fn link(&mut self) -> Result<()> {
+        let ids = self.versions.ids();
+        for id in &ids {
+            let parent = self.version(*id)?.parent;
+            self.version(parent)?;
+            self.version_mut(parent).children.push(*id);
+        }
+        for id in &ids {
+            let version = self.version(*id)?;
+            // A junction has nothing left to free and stays as long as it joins several.
+            if version.is_condemned() && (!version.is_empty() || version.children.len() < 2) {
+                self.condemned.insert(*id);
+            }
+        }
+        // A parent's epoch is smaller than its children's; that there is no way around in circles follows.
+        for id in &ids {
+            let version = self.version(*id)?;
+            let epoch = if version.state == VersionState::Head { Epoch(u64::MAX) } else { version.epoch };
+            let above = self.version(version.parent)?;
+            if above.epoch >= epoch || above.state == VersionState::Head {
+                return Err(Error::corrupt(format!("version {}: it is not younger than its parent", id.0)));
+            }
+        }
+        let drives: Vec<ObjectId> = self.drives.keys().copied().collect();
+        for drive in &drives {
+            let head = self.drives[drive].head;
+            if self.version(head)?.state != VersionState::Head {
+                return Err(Error::corrupt(format!("drive {}: its head is not writable", drive.0)));
+            }
+            self.refresh_floor(head);
+            self.refresh_trunk(*drive);
+        }
+        let of_drive: Vec<ObjectId> = self.of_drive.keys().copied().collect();
+        for drive in of_drive {
+            self.refresh_line(drive);
+        }
+        Ok(())
+    }
+
+    /// After an unclean shutdown: whatever a head could overwrite in place may have a checksum that is not its own.
+    pub fn unsettle_heads(&mut self) {
+        let epoch = self.epoch;
+        let heads: Vec<ObjectId> = self.drives.values().map(|drive| drive.head).collect();
+        for head in heads {
+            let version = self.versions.at_mut(head);
+            version.unsettle(version.floor.next(), epoch);
+            self.touch(RecordKind::Version, head);
+        }
+    }
+
+    /// The heads whose shrink was interrupted.
+    pub fn trimming_drives(&self) -> Vec<ObjectId> {
+        self.drives
+            .iter()
+            .filter(|(_, drive)| self.versions.find(drive.head).is_some_and(|head| head.trimming))
+            .map(|(id, _)| *id)
+            .collect()
+    }
+
+    /// Does somebody hold a snapshot?
+    pub fn is_pinned(&self) -> bool {
+        self.versions.ids().into_iter().any(|id| self.versions.find(id).is_some_and(Version::is_pinned))
+    }
+
+    /// There is something to commit, even if no record says so.
+    pub fn set_changed(&mut self) {
+        self.changed = true;
+    }
+
+    /// Is there anything that a commit would have to write?
+    pub fn is_changed(&self) -> bool {
+        self.changed
+    }
+
+    /// The epoch that the next freeze takes.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Pages on the heap.
+    pub fn changed_pages(&self) -> usize {
+        self.set.changed_pages()
+    }
+
+    /// Ends the working generation: appends its pages to `out` and says what the superblock must say of the catalog.
+    ///
+    /// # Errors
+    /// `NoSpace` if not even the reserve has a page left; `Corrupt` if a page cannot be read.
+    pub fn seal(&mut self, out: &mut Vec<SealedPage>) -> Result<CatalogState> {
+        let heads: Vec<ObjectId> = self
+            .drives
+            .values()
+            .map(|drive| drive.head)
+            .filter(|head| self.versions.find(*head).is_some_and(Version::is_touched))
+            .collect();
+        for head in heads {
+            self.write_histogram(head)?;
+        }
+        for (kind, id) in std::mem::take(&mut self.touched) {
+            self.write_record(kind, id)?;
+        }
+        self.records = self.set.seal(self.records);
+        self.set.begin_next(out);
+        self.changed = false;
+        Ok(CatalogState { records: self.records, epoch: self.epoch, next_id: self.next_id })
+    }
+
+    /// Commit `generation` is durable.
+    pub fn committed(&mut self, generation: Generation) {
+        self.set.committed(generation);
+    }
+
+    fn write_record(&mut self, kind: RecordKind, id: ObjectId) -> Result<()> {
+        let bytes = match kind {
+            RecordKind::Version => match self.versions.find(id) {
+                None => None,
+                Some(_) => {
+                    let version = self.versions.at_mut(id);
+                    version.table = self.set.seal(version.table);
+                    version.histogram_root = self.set.seal(version.histogram_root);
+                    Some(record::encode(&version.record()))
+                }
+            },
+            RecordKind::Drive => self.drives.get(&id).map(|drive| record::encode(&drive.record())),
+            RecordKind::Snapshot => self.snapshots.get(&id).map(|snapshot| record::encode(&snapshot.record())),
+            RecordKind::Bookmark => self.bookmarks.get(&id).map(|bookmark| record::encode(&bookmark.record())),
+            RecordKind::Attributes => unreachable!("attributes are written when they are set"),
+        };
+        self.put_record(record::key(kind, id, 0), bytes.as_deref())
+    }
+
+    fn touch(&mut self, kind: RecordKind, id: ObjectId) {
+        self.touched.insert((kind, id));
+        self.changed = true;
+    }
+
+    fn next_id(&mut self) -> ObjectId {
+        let id = ObjectId(self.next_id);
+        self.next_id += 1;
+        id
+    }
+
+    fn version(&self, id: ObjectId) -> Result<&Version> {
+        self.versions.at(id)
+    }
+
+    fn version_mut(&mut self, id: ObjectId) -> &mut Version {
+        self.versions.at_mut(id)
+    }
+}
+
+enum Loaded {
+    Version(ObjectId, record::VersionRecord),
+    Drive(ObjectId, record::DriveRecord),
+    Snapshot(ObjectId, record::SnapshotRecord),
+    Bookmark(ObjectId, record::BookmarkRecord),
+}

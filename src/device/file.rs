@@ -1,0 +1,147 @@
+//! How is a regular file or a block device used as a device?
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Seek, SeekFrom};
+use std::ops::Range;
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
+
+use super::Device;
+use super::map::Map;
+use crate::error::{Context, Error, ErrorKind, Result};
+
+/// A regular file or block device, locked for this handle alone.
+///
+/// Read through a shared map, written by `pwrite`, made durable by `fdatasync`.
+pub struct FileDevice {
+    file: File,
+    map: Map,
+    grows: bool,
+}
+
+impl FileDevice {
+    /// Makes a sparse file of `len_bytes` at `path`, or takes the block device there as it is.
+    ///
+    /// # Errors
+    /// `AlreadyExists` if a file with contents is there, `Locked` if it is in use, `NoSpace` or `Io` from the system.
+    pub fn create(path: &Path, len_bytes: u64) -> Result<Self> {
+        let doing = || format!("create {}", path.display());
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path).context(doing)?;
+        lock(&file).context(doing)?;
+        let metadata = file.metadata().context(doing)?;
+        if metadata.file_type().is_block_device() {
+            return Self::over(file, false).context(doing);
+        }
+        if !metadata.is_file() || metadata.len() > 0 {
+            let message = "it exists already; choose another path or remove it first";
+            return Err(Error::new(ErrorKind::AlreadyExists, message).context(doing()));
+        }
+        file.set_len(len_bytes).context(doing)?;
+        Self::over(file, true).context(doing)
+    }
+
+    /// Opens what is at `path`.
+    ///
+    /// # Errors
+    /// `NotFound`, `Locked` with the holder's process id, or `Io` from the system.
+    pub fn open(path: &Path) -> Result<Self> {
+        let doing = || format!("open {}", path.display());
+        let file = OpenOptions::new().read(true).write(true).open(path).context(doing)?;
+        lock(&file).context(doing)?;
+        let grows = file.metadata().context(doing)?.is_file();
+        Self::over(file, grows).context(doing)
+    }
+
+    /// A device over a file that is already ours.
+    pub(super) fn over(mut file: File, grows: bool) -> Result<Self> {
+        // A block device's length is not in its metadata; its end is where a seek ends.
+        let len = file.seek(SeekFrom::End(0)).context(|| "find its length")?;
+        let map = Map::new(&file, len).context(|| "map it into memory")?;
+        Ok(Self { file, map, grows })
+    }
+}
+
+impl Device for FileDevice {
+    fn len_bytes(&self) -> u64 {
+        self.map.len()
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        self.file.read_exact_at(buf, offset)
+    }
+
+    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
+        self.file.write_all_at(buf, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn allocate(&self, range: Range<u64>) -> io::Result<()> {
+        if !self.grows {
+            return Ok(());
+        }
+        loop {
+            match fallocate(&self.file, FallocateFlags::empty(), range.start, range.end - range.start) {
+                Ok(()) => return Ok(()),
+                Err(Errno::INTR) => {}
+                // A file system without it says at the write that it is full; nothing is ever written through the map.
+                Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn grow(&self, len_bytes: u64) -> io::Result<()> {
+        if len_bytes <= self.len_bytes() {
+            return Ok(());
+        }
+        if !self.grows {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "a block device has the length it has"));
+        }
+        self.file.set_len(len_bytes)?;
+        self.map.extend(&self.file, len_bytes)
+    }
+
+    fn mapped(&self, range: Range<u64>) -> &[u8] {
+        self.map.slice(range)
+    }
+
+    fn unlock(&self) {
+        // If it fails, the lock goes with the file's last handle.
+        self.file.unlock().unwrap_or_default();
+    }
+
+    fn copy_mapped(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        self.map.copy(buf, offset);
+        Ok(())
+    }
+}
+
+fn lock(file: &File) -> Result<()> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => {
+            let holder = holder(file).map_or(String::from("another process"), |pid| format!("process {pid}"));
+            Err(Error::new(ErrorKind::Locked, format!("{holder} has it open; a store has one user at a time")))
+        }
+        Err(TryLockError::Error(error)) => Err(Error::io("lock it", error)),
+    }
+}
+
+/// The process that holds the lock, if the kernel tells: a line of `/proc/locks` is
+/// `1: FLOCK  ADVISORY  WRITE 1234 fe:00:5678 0 EOF`, and the last part of the third-last field is the inode.
+fn holder(file: &File) -> Option<u32> {
+    let inode = file.metadata().ok()?.ino().to_string();
+    let locks = std::fs::read_to_string("/proc/locks").ok()?;
+    locks.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let [_, "FLOCK", _, _, pid, place, ..] = fields[..] else { return None };
+        (place.rsplit(':').next() == Some(inode.as_str())).then(|| pid.parse().ok()).flatten()
+    })
+}

@@ -1,0 +1,60 @@
+//! How is a store kept in memory alone?
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+
+use rustix::fs::{MemfdFlags, memfd_create};
+
+use super::{Device, FileDevice};
+
+/// A device that lives in memory and is gone with its last handle: for tests and benchmarks.
+///
+/// Sparse: only what was written takes memory.
+pub struct MemoryDevice(FileDevice);
+
+impl MemoryDevice {
+    /// A device of `len_bytes` zeroes.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    pub fn new(len_bytes: u64) -> io::Result<Self> {
+        let file = File::from(memfd_create("floe", MemfdFlags::CLOEXEC)?);
+        file.set_len(len_bytes)?;
+        FileDevice::over(file, true).map(Self).map_err(io::Error::other)
+    }
+}
+
+impl Device for MemoryDevice {
+    fn len_bytes(&self) -> u64 {
+        self.0.len_bytes()
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        self.0.read_at(buf, offset)
+    }
+
+    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
+        self.0.write_at(buf, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn allocate(&self, _range: Range<u64>) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn grow(&self, len_bytes: u64) -> io::Result<()> {
+        self.0.grow(len_bytes)
+    }
+
+    fn mapped(&self, range: Range<u64>) -> &[u8] {
+        self.0.mapped(range)
+    }
+
+    fn copy_mapped(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        self.0.copy_mapped(buf, offset)
+    }
+}

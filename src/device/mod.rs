@@ -1,0 +1,73 @@
+//! Where do bytes live?
+//!
+//! A device is a flat run of bytes that is read through a map, written by calls and made durable by `sync`. The engine
+//! asks for nothing else, so a file, a block device and a simulated disk are interchangeable.
+
+mod file;
+mod map;
+mod memory;
+
+pub use file::FileDevice;
+pub use memory::MemoryDevice;
+
+use std::io;
+use std::ops::Range;
+
+/// What the engine needs of the place where a store lives.
+///
+/// Offsets and lengths are in bytes. All methods may be called from several threads at once.
+pub trait Device: Send + Sync {
+    /// Length in bytes; everything before it may be read.
+    fn len_bytes(&self) -> u64;
+
+    /// Fills `buf` with the bytes from `offset` on.
+    ///
+    /// # Errors
+    /// Whatever the system says; reading past the end is `UnexpectedEof`.
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()>;
+
+    /// Writes all of `buf` at `offset`. What is written is visible to reads and through the map at once, and durable
+    /// after the next `sync`.
+    ///
+    /// # Errors
+    /// Whatever the system says; it is then unknown how much was written.
+    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Returns when everything written before the call survives a power cut.
+    ///
+    /// # Errors
+    /// Whatever the system says; it is then unknown what is durable, and trying again would prove nothing.
+    fn sync(&self) -> io::Result<()>;
+
+    /// Secures space for `range`, so that writing there cannot fail for lack of it.
+    ///
+    /// # Errors
+    /// `StorageFull` if there is none.
+    fn allocate(&self, range: Range<u64>) -> io::Result<()>;
+
+    /// Lengthens the device to `len_bytes`.
+    ///
+    /// # Errors
+    /// Whatever the system says; a block device cannot be lengthened from here.
+    fn grow(&self, len_bytes: u64) -> io::Result<()>;
+
+    /// The bytes of `range` as they lie in memory. The caller promises to look only at blocks that nobody writes while
+    /// the slice lives.
+    ///
+    /// # Panics
+    /// If `range` reaches past the end.
+    fn mapped(&self, range: Range<u64>) -> &[u8];
+
+    /// Lets others open what is behind this device; the engine touches it no more, except that slices lent before may still
+    /// be read.
+    fn unlock(&self) {}
+
+    /// Copies bytes out of the map. Unlike [`Device::mapped`] it may meet a write of the same bytes, and then yields
+    /// some of the old and some of the new.
+    ///
+    /// # Errors
+    /// As [`Device::read_at`].
+    fn copy_mapped(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        self.read_at(buf, offset)
+    }
+}

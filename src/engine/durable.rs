@@ -1,0 +1,201 @@
+//! When is a change durable?
+
+use std::sync::atomic::Ordering;
+
+use crate::commit::{Batch, write_batch, write_superblock};
+use crate::error::{Context, Result};
+use crate::format::superblock::Superblock;
+
+use super::Engine;
+use super::readers::Waiting;
+
+/// What whoever commits needs; holding its lock makes one a committer.
+pub struct Committer {
+    /// All changes up to this count are durable.
+    pub durable: u64,
+    /// The superblock that counts.
+    pub superblock: Superblock,
+    /// Freed blocks that wait for readers.
+    pub waiting: Option<Waiting>,
+}
+
+impl Engine {
+    /// A change was completed; what it is to a later `make_durable`.
+    pub fn completed(&self) -> u64 {
+        self.changes.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    /// Makes durable whatever was completed before the call.
+    ///
+    /// # Errors
+    /// `Poisoned`, `Io`, `NoSpace`; all of them leave the store poisoned.
+    pub fn flush(&self) -> Result<()> {
+        self.make_durable(self.changes.load(Ordering::SeqCst))
+    }
+
+    /// Makes the first `change` changes durable. Whoever waits while somebody else commits may find the work done.
+    ///
+    /// # Errors
+    /// As [`Engine::flush`].
+    pub fn make_durable(&self, change: u64) -> Result<()> {
+        let mut committer = self.committer.lock();
+        self.check_poison()?;
+        if committer.durable >= change {
+            return Ok(());
+        }
+        let covered = self.changes.load(Ordering::SeqCst);
+        let must_commit = self.catalog.read().is_changed() || self.holds_too_much();
+        if must_commit {
+            self.commit(&mut committer, false)?;
+        } else {
+            // Only blocks were overwritten where they lie: their bytes are all there is to make durable.
+            self.device.sync().context(|| "sync the store").inspect_err(|_| self.poison())?;
+        }
+        committer.durable = covered;
+        Ok(())
+    }
+
+    /// Commits whatever is in memory, so that freed space may be used again.
+    ///
+    /// # Errors
+    /// As [`Engine::flush`].
+    pub fn commit_now(&self) -> Result<()> {
+        let mut committer = self.committer.lock();
+        self.check_poison()?;
+        self.commit(&mut committer, false)
+    }
+
+    /// Commits if more pages are on the heap than should be.
+    ///
+    /// # Errors
+    /// As [`Engine::flush`].
+    pub fn bound_heap(&self) -> Result<()> {
+        if self.holds_too_much() { self.commit_now() } else { Ok(()) }
+    }
+
+    fn holds_too_much(&self) -> bool {
+        self.catalog.read().changed_pages() + self.space.changed_pages() > self.changed_pages_max
+    }
+
+    /// Says on the device that the store is in use, before the first block is overwritten.
+    ///
+    /// # Errors
+    /// As [`Engine::flush`].
+    pub fn mark_in_use(&self) -> Result<()> {
+        if !self.marked_clean.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let mut committer = self.committer.lock();
+        self.check_poison()?;
+        if self.marked_clean.load(Ordering::Acquire) { self.commit(&mut committer, false) } else { Ok(()) }
+    }
+
+    /// Looks at the last commit, and at nothing newer, while nobody can commit. Changes are committed first.
+    ///
+    /// # Errors
+    /// As [`Engine::flush`].
+    pub fn with_last_commit<T>(&self, look: impl FnOnce(&Superblock) -> T) -> Result<T> {
+        let mut committer = self.committer.lock();
+        if self.check_poison().is_ok() && self.catalog.read().is_changed() {
+            self.commit(&mut committer, false)?;
+        }
+        Ok(look(&committer.superblock))
+    }
+
+    /// What the last commit's superblock says.
+    pub fn superblock(&self) -> Superblock {
+        self.committer.lock().superblock.clone()
+    }
+
+    fn commit(&self, committer: &mut Committer, clean: bool) -> Result<()> {
+        self.try_commit(committer, clean).inspect_err(|_| self.poison())
+    }
+
+    fn try_commit(&self, committer: &mut Committer, clean: bool) -> Result<()> {
+        let mut pages = Vec::new();
+        let generation = committer.superblock.generation.next();
+        let superblock = {
+            let mut catalog = self.catalog.write();
+            let records = catalog.seal(&mut pages)?;
+            let space = self.space.seal(&mut pages)?;
+            assert_eq!(space.working, generation.next(), "catalog and space count the same commits");
+            Superblock {
+                generation,
+                clean,
+                epoch: records.epoch,
+                next_id: records.next_id,
+                catalog: records.records,
+                groups: space.groups,
+                store_blocks: space.store_blocks,
+                data_blocks: space.data_blocks,
+                tree_pages: space.tree_pages,
+                tree_places: space.tree_places,
+                ..committer.superblock.clone()
+            }
+        };
+        write_batch(&*self.device, Batch { pages, superblock: superblock.clone() })?;
+        committer.superblock = superblock;
+        self.marked_clean.store(clean, Ordering::Release);
+        {
+            let mut catalog = self.catalog.write();
+            catalog.committed(generation);
+            self.space.committed(generation);
+            self.release_freed(committer);
+            if committer.waiting.is_none() && self.space.oldest_held().is_some_and(|oldest| oldest <= generation) {
+                committer.waiting = Some(self.readers.turn(generation));
+            }
+        }
+        self.release_freed(committer);
+        Ok(())
+    }
+
+    /// Hands out again what was freed, once nobody can be reading it any more.
+    fn release_freed(&self, committer: &mut Committer) {
+        if let Some(waiting) = committer.waiting
+            && self.readers.are_gone(waiting)
+        {
+            self.space.release(waiting.until);
+            committer.waiting = None;
+        }
+    }
+
+    /// Ends the store's life: commits, marks it clean in both superblocks, and lets nobody in any more.
+    ///
+    /// # Errors
+    /// As [`Engine::flush`]; the store is closed all the same.
+    pub fn close(&self) -> Result<()> {
+        let mut closed = self.life.write();
+        if *closed {
+            return Ok(());
+        }
+        *closed = true;
+        let result = self.commit_last();
+        // Who still holds a snapshot may look at its bytes: the file is kept from others until he is done.
+        if !self.catalog.read().is_pinned() {
+            self.device.unlock();
+        }
+        result
+    }
+
+    fn commit_last(&self) -> Result<()> {
+        let mut committer = self.committer.lock();
+        self.check_poison()?;
+        if self.marked_clean.load(Ordering::Acquire) && !self.catalog.read().is_changed() {
+            return Ok(());
+        }
+        self.commit(&mut committer, true)?;
+        // With the same superblock in both slots, the loss of one of them loses nothing.
+        let other = (committer.superblock.generation.0 + 1) % 2;
+        let second = write_superblock(&*self.device, &committer.superblock, other as usize);
+        second.and_then(|()| self.device.sync().context(|| "sync the second superblock")).inspect_err(|_| self.poison())
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // Whoever wants to know whether it worked calls `close`.
+        if self.close().is_err() {
+            self.poison();
+        }
+    }
+}

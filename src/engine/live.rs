@@ -1,0 +1,286 @@
+//! How is a live drive read and written while others do the same?
+
+use std::ops::Range;
+
+use parking_lot::RwLock;
+
+use crate::catalog::{Catalog, NewRun, ReclaimStep};
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::format::entry::Extent;
+use crate::format::page::Root;
+use crate::format::record::ObjectId;
+use crate::io::{self, Change, Image, Lies, RangeLock, SEGMENTS_MAX, Segment, Target};
+use crate::space::Purpose;
+use crate::units::{BLOCK_BYTES, LogicalBlock, PhysicalBlock};
+
+use super::Engine;
+
+/// Extents that one step of a discard removes before others are let at the catalog.
+const UNMAP_STEP: usize = 1024;
+/// Tree pages that one step of a discard or of freeing may take.
+const SHRINK_PAGES: u64 = 64;
+/// Tree pages that each change of a map may take, on average.
+const PAGES_PER_MAPPING: u64 = 8;
+/// Zeroes are written over parts of blocks from here; a range without a whole block is shorter than two.
+const ZEROES: [u8; 2 * BLOCK_BYTES as usize] = [0; 2 * BLOCK_BYTES as usize];
+
+/// What keeps the users of one drive apart.
+#[derive(Default)]
+pub struct DriveLocks {
+    /// Writers hold it for reading, freezes for writing.
+    pub gate: RwLock<()>,
+    /// Blocks that are being written.
+    pub ranges: RangeLock,
+}
+
+/// A table as it is while the catalog's lock is held.
+pub struct Table<'a> {
+    /// The catalog.
+    pub catalog: &'a Catalog,
+    /// The table.
+    pub root: Root,
+}
+
+impl Image for Table<'_> {
+    fn next_extent(&self, from: LogicalBlock) -> Result<Option<Extent>> {
+        self.catalog.next_extent(&self.root, from)
+    }
+}
+
+impl Engine {
+    /// Fills `buf` from a drive (D1).
+    ///
+    /// # Errors
+    /// `NotFound`, `InvalidArgument` behind the end, `Corrupt`, `Io`.
+    pub fn read_drive(&self, drive: ObjectId, buf: &mut [u8], offset: u64) -> Result<()> {
+        let mut done = 0;
+        loop {
+            let mut segments = [Segment::default(); SEGMENTS_MAX];
+            let (count, _reading) = {
+                let catalog = self.catalog.read();
+                let (_, head) = catalog.head_of(drive)?;
+                check_range(offset, buf.len() as u64, head.size_bytes)?;
+                let table = Table { catalog: &catalog, root: head.table };
+                let at = offset + done as u64;
+                (io::plan(&table, at, buf.len() - done, &mut segments)?, self.readers.enter())
+            };
+            done += io::copy(&*self.device, &segments[..count], &mut buf[done..])?;
+            if done == buf.len() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Writes `buf` to a drive.
+    ///
+    /// # Errors
+    /// `NotFound`, `InvalidArgument` behind the end, `NoSpace` with nothing changed, `Poisoned`, `Corrupt`, `Io`.
+    pub fn write_drive(&self, drive: ObjectId, locks: &DriveLocks, buf: &[u8], offset: u64) -> Result<()> {
+        {
+            let _gate = locks.gate.read();
+            self.check_drive_range(drive, offset, buf.len() as u64)?;
+            if buf.is_empty() {
+                return Ok(());
+            }
+            let end = LogicalBlock::at_or_after(offset + buf.len() as u64);
+            let _range = locks.ranges.lock(LogicalBlock::holding(offset)..end);
+            let target = LiveTarget { engine: self, drive };
+            self.with_space(|| io::write(&target, buf, offset))?;
+            self.completed();
+        }
+        self.bound_heap()
+    }
+
+    /// Makes whole blocks of a range holes; blocks covered in part are zeroed there if `edges`, else left alone.
+    ///
+    /// # Errors
+    /// As [`Engine::write_drive`].
+    pub fn punch_drive(&self, drive: ObjectId, locks: &DriveLocks, range: Range<u64>, edges: bool) -> Result<()> {
+        {
+            let _gate = locks.gate.read();
+            let len = range.end.checked_sub(range.start).ok_or_else(|| Error::invalid("the range ends before it starts"))?;
+            let size = self.check_drive_range(drive, range.start, len)?;
+            if len == 0 {
+                return Ok(());
+            }
+            self.punch(drive, locks, range, size, edges)?;
+            self.completed();
+        }
+        self.bound_heap()
+    }
+
+    fn punch(&self, drive: ObjectId, locks: &DriveLocks, range: Range<u64>, size: u64, edges: bool) -> Result<()> {
+        let _range = locks.ranges.lock(LogicalBlock::holding(range.start)..LogicalBlock::at_or_after(range.end));
+        // Behind the image's end there is nothing, so a block that the end cuts off counts as whole.
+        let whole_end = if range.end == size { LogicalBlock::at_or_after(range.end) } else { LogicalBlock::holding(range.end) };
+        let whole = LogicalBlock::at_or_after(range.start)..whole_end;
+        if edges {
+            let parts = if whole.start < whole.end {
+                [range.start..whole.start.offset(), whole.end.offset()..range.end]
+            } else {
+                [range.clone(), range.end..range.end]
+            };
+            let target = LiveTarget { engine: self, drive };
+            for part in parts.into_iter().filter(|part| part.start < part.end) {
+                let zeroes = &ZEROES[..(part.end - part.start) as usize];
+                self.with_space(|| io::write(&target, zeroes, part.start))?;
+            }
+        }
+        if whole.start < whole.end { self.unmap(drive, whole) } else { Ok(()) }
+    }
+
+    fn unmap(&self, drive: ObjectId, range: Range<LogicalBlock>) -> Result<()> {
+        let mut at = range.start;
+        while at < range.end {
+            at = self.with_space(|| {
+                self.space.require_room(SHRINK_PAGES, Purpose::Shrink)?;
+                self.change(|catalog| catalog.unmap(drive, at..range.end, UNMAP_STEP))
+            })?;
+            self.bound_heap()?;
+        }
+        Ok(())
+    }
+
+    /// Removes what a shorter drive has behind its end. The caller keeps the drive's writers away.
+    ///
+    /// # Errors
+    /// As [`Engine::write_drive`].
+    pub fn trim(&self, drive: ObjectId) -> Result<()> {
+        let size = self.catalog.read().head_of(drive)?.1.size_bytes;
+        let end = LogicalBlock::at_or_after(size);
+        if end.offset() > size {
+            // The image may grow again, and then these bytes are seen.
+            let zeroes = &ZEROES[..(end.offset() - size) as usize];
+            let target = LiveTarget { engine: self, drive };
+            self.with_space(|| io::write(&target, zeroes, size))?;
+        }
+        self.unmap(drive, end..LogicalBlock(1 << 51))?;
+        self.change(|catalog| catalog.trimmed(drive))?;
+        self.completed();
+        Ok(())
+    }
+
+    /// Works off at most about `budget` extents of what was deleted.
+    ///
+    /// # Errors
+    /// `NoSpace`, `Poisoned`, `Corrupt`, `Io`.
+    pub fn reclaim_step(&self, budget: u64) -> Result<ReclaimStep> {
+        if self.catalog.read().condemned() == 0 {
+            return Ok(ReclaimStep { done: true, ..ReclaimStep::default() });
+        }
+        if self.space.require_room(SHRINK_PAGES, Purpose::Shrink).is_err() {
+            self.commit_now()?;
+            self.space.require_room(SHRINK_PAGES, Purpose::Shrink)?;
+        }
+        let step = self.change(|catalog| catalog.reclaim(budget))?;
+        if step.visited > 0 || step.freed_blocks > 0 {
+            self.completed();
+        }
+        self.bound_heap()?;
+        Ok(step)
+    }
+
+    /// Tells the background thread that there is something to free.
+    pub fn wake_reclaimer(&self) {
+        if let Some(wake) = &self.reclaimer {
+            // If the thread is gone, the store is poisoned or closed.
+            wake.lock().send(()).unwrap_or_default();
+        }
+    }
+
+    fn check_drive_range(&self, drive: ObjectId, offset: u64, len: u64) -> Result<u64> {
+        let catalog = self.catalog.read();
+        let size = catalog.head_of(drive)?.1.size_bytes;
+        check_range(offset, len, size)?;
+        Ok(size)
+    }
+}
+
+/// Does `len` bytes at `offset` lie within an image of `size` bytes?
+///
+/// # Errors
+/// `InvalidArgument`
+pub fn check_range(offset: u64, len: u64, size: u64) -> Result<()> {
+    if offset.checked_add(len).is_none_or(|end| end > size) {
+        return Err(Error::invalid(format!("the image ends at {size}")));
+    }
+    Ok(())
+}
+
+/// A live drive, as the write path sees it.
+struct LiveTarget<'a> {
+    engine: &'a Engine,
+    drive: ObjectId,
+}
+
+impl Target for LiveTarget<'_> {
+    fn lies_at(&self, from: LogicalBlock, most: u64) -> Result<(Lies, u64)> {
+        let catalog = self.engine.catalog.read();
+        let (_, head) = catalog.head_of(self.drive)?;
+        let Some(extent) = catalog.next_extent(&head.table, from)? else { return Ok((Lies::Hole, most)) };
+        if extent.logical > from {
+            return Ok((Lies::Hole, most.min(extent.logical.0 - from.0)));
+        }
+        let blocks = most.min(extent.end().0 - from.0);
+        let start = extent.physical.map(|block| block.plus(from.0 - extent.logical.0));
+        let lies = match start {
+            None => Lies::Hole,
+            Some(start) if extent.birth > head.floor => Lies::Alone(start),
+            Some(start) => Lies::Shared { start, settled: head.is_settled(extent.birth) },
+        };
+        Ok((lies, blocks))
+    }
+
+    fn checksum(&self, block: PhysicalBlock) -> Result<Option<u32>> {
+        self.engine.space.checksum(block)
+    }
+
+    fn set_checksums(&self, first: PhysicalBlock, checksums: &[u32]) -> Result<()> {
+        self.engine.space.set_checksums(first, checksums)
+    }
+
+    fn take(&self, most: u32) -> Result<(PhysicalBlock, u32)> {
+        self.engine.space.take_data(most)
+    }
+
+    fn give_back(&self, start: PhysicalBlock, blocks: u32) -> Result<()> {
+        self.engine.space.free_data(start, blocks)
+    }
+
+    fn require_room(&self, changes: usize) -> Result<()> {
+        if changes == 0 {
+            return Ok(());
+        }
+        self.engine.space.require_room(SHRINK_PAGES + PAGES_PER_MAPPING * changes as u64, Purpose::Grow)
+    }
+
+    fn change(&self, changes: &[Change]) -> Result<()> {
+        self.engine.change(|catalog| {
+            for change in changes {
+                match *change {
+                    Change::Map { logical, physical, blocks } => catalog.map(self.drive, NewRun { logical, physical, blocks })?,
+                    Change::Unmap(block) => {
+                        catalog.unmap(self.drive, block..block.plus(1), 1)?;
+                    }
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn before_overwrite(&self) -> Result<()> {
+        self.engine.mark_in_use()
+    }
+
+    fn poison(&self) {
+        self.engine.poison();
+    }
+
+    fn device(&self) -> &dyn Device {
+        &*self.engine.device
+    }
+}
+
+/// The changed ranges and extents of an image are found a piece at a time, so that nobody waits for long.
+pub const WALK_STEP: usize = 1024;

@@ -1,0 +1,118 @@
+//! How do locks, commits and the catalog act together?
+//!
+//! Locks are taken in this order: life, a drive's gate, a drive's ranges, committer, catalog, space. The catalog's lock is never
+//! held across a read or write of data; the committer's is held across a whole commit, so commits come one after the other.
+//!
+//! Invariants:
+//! 1. A write holds its drive's gate for reading from its first look at the table to its last change of it; a freeze holds it for writing.
+//!    So a snapshot holds whole writes, and all that were completed before it (D4).
+//! 2. What returns as durable is in a commit whose superblock was synced (D2, D5).
+//! 3. After a failed write or sync nothing is acknowledged any more (D6).
+
+mod durable;
+mod live;
+mod open;
+mod readers;
+mod space_left;
+
+pub use live::{DriveLocks, Table, WALK_STEP, check_range};
+pub use open::Settings;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Weak};
+
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+
+use crate::catalog::Catalog;
+use crate::device::Device;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::record::ObjectId;
+use crate::space::Space;
+
+use durable::Committer;
+use readers::Readers;
+
+/// A store that is open.
+pub struct Engine {
+    pub(crate) device: Arc<dyn Device>,
+    pub(crate) space: Arc<Space>,
+    pub(crate) catalog: RwLock<Catalog>,
+    committer: Mutex<Committer>,
+    readers: Readers,
+    /// Counts completed changes, so that a flush knows whether somebody else's covered it.
+    changes: AtomicU64,
+    poisoned: AtomicBool,
+    /// The superblock on the device says that nothing was overwritten since.
+    marked_clean: AtomicBool,
+    /// Held for reading by every operation; says whether the store is closed.
+    life: RwLock<bool>,
+    changed_pages_max: usize,
+    drive_locks: Mutex<HashMap<ObjectId, Weak<DriveLocks>>>,
+    /// Wakes the thread that frees deleted things, if there is one.
+    reclaimer: Option<Mutex<Sender<()>>>,
+    pub(crate) was_clean: bool,
+}
+
+impl Engine {
+    /// Every operation begins with this and keeps what it returns until it is done.
+    ///
+    /// # Errors
+    /// `Closed`
+    pub fn alive(&self) -> Result<RwLockReadGuard<'_, bool>> {
+        let life = self.life.read_recursive();
+        if *life {
+            return Err(Error::new(ErrorKind::Closed, "the store was closed"));
+        }
+        Ok(life)
+    }
+
+    /// An operation that changes something begins with this.
+    ///
+    /// # Errors
+    /// `Closed`, `Poisoned`
+    pub fn writable(&self) -> Result<RwLockReadGuard<'_, bool>> {
+        let life = self.alive()?;
+        self.check_poison()?;
+        Ok(life)
+    }
+
+    fn check_poison(&self) -> Result<()> {
+        if self.poisoned.load(Ordering::Acquire) {
+            let message = "a write or sync failed earlier, so nothing is acknowledged any more; what was flushed before is safe: close the store, see to the device, and open it again";
+            return Err(Error::new(ErrorKind::Poisoned, message));
+        }
+        Ok(())
+    }
+
+    /// Nothing is certain any more (D6).
+    pub fn poison(&self) {
+        self.poisoned.store(true, Ordering::Release);
+    }
+
+    /// Changes the catalog. An error that is found only in the middle of a change poisons the store: reopening leads back
+    /// to the last commit.
+    pub fn change<T>(&self, change: impl FnOnce(&mut Catalog) -> Result<T>) -> Result<T> {
+        self.check_poison()?;
+        let result = change(&mut self.catalog.write());
+        if let Err(error) = &result
+            && matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Io)
+        {
+            self.poison();
+        }
+        result
+    }
+
+    /// The locks of a drive: one set for all its handles.
+    pub fn locks_of(&self, drive: ObjectId) -> Arc<DriveLocks> {
+        let mut all = self.drive_locks.lock();
+        if let Some(locks) = all.get(&drive).and_then(Weak::upgrade) {
+            return locks;
+        }
+        all.retain(|_, locks| locks.strong_count() > 0);
+        let locks = Arc::new(DriveLocks::default());
+        all.insert(drive, Arc::downgrade(&locks));
+        locks
+    }
+}

@@ -1,0 +1,161 @@
+//! How does a store come to life?
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Weak};
+
+use parking_lot::{Mutex, RwLock};
+use uuid::Uuid;
+
+use crate::catalog::{Catalog, CatalogState};
+use crate::commit::{newest_superblock, write_superblock};
+use crate::device::Device;
+use crate::error::{Context, Error, ErrorKind, Result};
+use crate::format::group::{STORE_BLOCKS_MAX, STORE_BLOCKS_MIN};
+use crate::format::page::Root;
+use crate::format::superblock::Superblock;
+use crate::space::{Space, SpaceState};
+use crate::tree::working_set::VerifiedPages;
+use crate::units::{BLOCK_BYTES, BLOCK_LEN, Epoch, Generation};
+
+use super::Engine;
+use super::durable::Committer;
+use super::readers::Readers;
+
+/// Extents that the background thread visits before it lets others at the catalog.
+const BACKGROUND_STEP: u64 = 512;
+
+/// What can be chosen when a store is opened.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Free deleted things in a thread of their own.
+    pub background_reclaim: bool,
+    /// Pages on the heap before a writer must commit.
+    pub changed_pages_max: usize,
+}
+
+impl Engine {
+    /// Makes an empty store on `device` and opens it.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a device that is too small or too large, `AlreadyExists` if there is a store, `NoSpace` or `Io`.
+    pub fn create(device: Arc<dyn Device>, settings: &Settings) -> Result<Arc<Self>> {
+        let store_blocks = device.len_bytes() / BLOCK_BYTES;
+        if !(STORE_BLOCKS_MIN..=STORE_BLOCKS_MAX).contains(&store_blocks) {
+            let (least, most) = (STORE_BLOCKS_MIN * BLOCK_BYTES, STORE_BLOCKS_MAX * BLOCK_BYTES);
+            return Err(Error::invalid(format!("a store of {} bytes; it must have {least} to {most}", device.len_bytes())));
+        }
+        match newest_superblock(&*device) {
+            Err(error) if error.kind() == ErrorKind::NotAStore => {}
+            Err(error) if error.kind() == ErrorKind::Io => return Err(error),
+            _ => return Err(Error::new(ErrorKind::AlreadyExists, "there is a store already")),
+        }
+        device.allocate(0..2 * BLOCK_LEN as u64).context(|| "secure space for the superblocks")?;
+        let id = Uuid::new_v4();
+        let superblock = Superblock {
+            features_optional: 0,
+            store_id: id.into_bytes(),
+            generation: Generation(0),
+            epoch: Epoch(1),
+            store_blocks,
+            next_id: 1,
+            seed: crc32fast::hash(id.as_bytes()),
+            clean: false,
+            data_blocks: 0,
+            tree_pages: 0,
+            tree_places: 0,
+            catalog: Root::EMPTY,
+            groups: Root::EMPTY,
+        };
+        let engine = Self::start(device, superblock, settings)?;
+        {
+            // The first commit goes to both slots: the second one holds no older commit to go back to.
+            engine.catalog.write().set_changed();
+            engine.flush()?;
+            let first = engine.superblock();
+            write_superblock(&*engine.device, &first, (first.generation.0 as usize + 1) % 2)?;
+            engine.device.sync().context(|| "sync the new store")?;
+        }
+        Ok(engine)
+    }
+
+    /// Opens the store on `device`.
+    ///
+    /// # Errors
+    /// `NotAStore`, `UnsupportedFormat`, `Corrupt`, `Io`.
+    pub fn open(device: Arc<dyn Device>, settings: &Settings) -> Result<Arc<Self>> {
+        let superblock = newest_superblock(&*device)?;
+        let engine = Self::start(device, superblock, settings)?;
+        if !engine.was_clean {
+            engine.catalog.write().unsettle_heads();
+        }
+        let trimming = engine.catalog.read().trimming_drives();
+        for drive in trimming {
+            engine.trim(drive)?;
+        }
+        Ok(engine)
+    }
+
+    fn start(device: Arc<dyn Device>, superblock: Superblock, settings: &Settings) -> Result<Arc<Self>> {
+        let working = superblock.generation.next();
+        let verified = Arc::new(VerifiedPages::new());
+        let space_state = SpaceState {
+            store_blocks: superblock.store_blocks,
+            groups: superblock.groups,
+            data_blocks: superblock.data_blocks,
+            tree_pages: superblock.tree_pages,
+            tree_places: superblock.tree_places,
+            seed: superblock.seed,
+            working,
+        };
+        let space = Arc::new(Space::open(Arc::clone(&device), Arc::clone(&verified), space_state)?);
+        let catalog_state = CatalogState { records: superblock.catalog, epoch: superblock.epoch, next_id: superblock.next_id };
+        let catalog = Catalog::open(Arc::clone(&device), verified, Arc::clone(&space), superblock.seed, working, catalog_state)?;
+        let was_clean = superblock.clean;
+        let (wake, woken) = channel();
+        let engine = Arc::new(Self {
+            device,
+            space,
+            catalog: RwLock::new(catalog),
+            committer: Mutex::new(Committer { durable: 0, superblock, waiting: None }),
+            readers: Readers::default(),
+            changes: AtomicU64::new(0),
+            poisoned: AtomicBool::new(false),
+            marked_clean: AtomicBool::new(was_clean),
+            life: RwLock::new(false),
+            changed_pages_max: settings.changed_pages_max,
+            drive_locks: Mutex::new(HashMap::new()),
+            reclaimer: settings.background_reclaim.then(|| Mutex::new(wake)),
+            was_clean,
+        });
+        if settings.background_reclaim {
+            let weak = Arc::downgrade(&engine);
+            let thread = std::thread::Builder::new().name("floe-reclaim".into());
+            thread.spawn(move || reclaim_when_woken(&weak, &woken)).context(|| "start the thread that frees deleted things")?;
+            engine.wake_reclaimer();
+        }
+        Ok(engine)
+    }
+}
+
+/// Frees deleted things whenever somebody says that there are some, until the store is gone.
+fn reclaim_when_woken(engine: &Weak<Engine>, woken: &Receiver<()>) {
+    while woken.recv().is_ok() {
+        loop {
+            let Some(engine) = engine.upgrade() else { return };
+            let Ok(_life) = engine.writable() else { return };
+            // A step that fails poisons the store if it must; whoever works with the store learns it there.
+            match engine.reclaim_step(BACKGROUND_STEP) {
+                Ok(step) if !step.done => {}
+                Ok(_) => {
+                    if engine.flush().is_err() {
+                        return;
+                    }
+                    break;
+                }
+                Err(_) => return,
+            }
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! What does the store's first page say?
+//!
+//! Magic, version and checksum stand at places that no later version may move, so that every version can tell a newer
+//! store from a foreign file and from a damaged one.
+
+use super::codec::{put_u32, put_u48, put_u64, u8_at, u32_at, u48_at, u64_at};
+use super::page::{LEVEL_MAX, Page, PagePointer, Root};
+use crate::units::{BLOCK_LEN, Epoch, Generation, PhysicalBlock};
+
+/// "FLOESTOR"
+pub const MAGIC: &[u8; 8] = b"FLOESTOR";
+/// The format that this version writes, and the newest that it reads.
+pub const FORMAT_VERSION: u32 = 1;
+/// Features that a reader must know to read the store; none exist yet.
+pub const FEATURES_REQUIRED_KNOWN: u64 = 0;
+/// The two blocks that hold superblocks; commit `g` writes slot `g % 2`.
+pub const SLOTS: [PhysicalBlock; 2] = [PhysicalBlock(0), PhysicalBlock(1)];
+
+const CRC: usize = 8;
+const VERSION: usize = 12;
+const FEATURES_OPTIONAL: usize = 16;
+const FEATURES_REQUIRED: usize = 24;
+const STORE_ID: usize = 32;
+const GENERATION: usize = 48;
+const EPOCH: usize = 56;
+const STORE_BLOCKS: usize = 64;
+const NEXT_ID: usize = 72;
+const SEED: usize = 80;
+const FLAGS: usize = 84;
+const DATA_BLOCKS: usize = 88;
+const TREE_PAGES: usize = 96;
+const CATALOG_ROOT: usize = 104;
+const GROUP_ROOT: usize = 124;
+const TREE_PLACES: usize = 144;
+const END: usize = 152;
+
+const FLAG_CLEAN: u32 = 1;
+
+/// What a commit makes permanent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Superblock {
+    /// Feature bits that a reader may ignore.
+    pub features_optional: u64,
+    /// The store's identity, made when it was created.
+    pub store_id: [u8; 16],
+    /// The commit that wrote it.
+    pub generation: Generation,
+    /// The epoch that the next freeze will take.
+    pub epoch: Epoch,
+    /// The store's capacity in blocks.
+    pub store_blocks: u64,
+    /// The number that the next drive, snapshot or bookmark will get.
+    pub next_id: u64,
+    /// What page checksums start from.
+    pub seed: u32,
+    /// The store was closed after this commit; no block was overwritten since.
+    pub clean: bool,
+    /// Data blocks in use.
+    pub data_blocks: u64,
+    /// Tree pages in use.
+    pub tree_pages: u64,
+    /// Places of all groups of tree pages, used or not.
+    pub tree_places: u64,
+    /// The tree of records.
+    pub catalog: Root,
+    /// The tree of group records.
+    pub groups: Root,
+}
+
+/// Why a page is not a superblock that can be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unusable {
+    /// It does not carry the magic.
+    Foreign,
+    /// It is a superblock of format `version`, newer than [`FORMAT_VERSION`].
+    Newer {
+        /// The store's format version.
+        version: u32,
+    },
+    /// It needs features that this version does not know.
+    UnknownFeatures {
+        /// The unknown bits.
+        features: u64,
+    },
+    /// It fails the check named.
+    Damaged(&'static str),
+}
+
+impl Superblock {
+    /// The superblock as a page.
+    pub fn encode(&self) -> Page {
+        let mut page = [0; BLOCK_LEN];
+        page[..MAGIC.len()].copy_from_slice(MAGIC);
+        put_u32(&mut page, VERSION, FORMAT_VERSION);
+        put_u64(&mut page, FEATURES_OPTIONAL, self.features_optional);
+        put_u64(&mut page, FEATURES_REQUIRED, 0);
+        page[STORE_ID..STORE_ID + 16].copy_from_slice(&self.store_id);
+        put_u64(&mut page, GENERATION, self.generation.0);
+        put_u64(&mut page, EPOCH, self.epoch.0);
+        put_u64(&mut page, STORE_BLOCKS, self.store_blocks);
+        put_u64(&mut page, NEXT_ID, self.next_id);
+        put_u32(&mut page, SEED, self.seed);
+        put_u32(&mut page, FLAGS, if self.clean { FLAG_CLEAN } else { 0 });
+        put_u64(&mut page, DATA_BLOCKS, self.data_blocks);
+        put_u64(&mut page, TREE_PAGES, self.tree_pages);
+        put_u64(&mut page, TREE_PLACES, self.tree_places);
+        put_root(&mut page, CATALOG_ROOT, self.catalog);
+        put_root(&mut page, GROUP_ROOT, self.groups);
+        let crc = checksum(&page);
+        put_u32(&mut page, CRC, crc);
+        page
+    }
+
+    /// The superblock in `page`, or why it cannot be used.
+    pub fn decode(page: &Page) -> Result<Self, Unusable> {
+        if &page[..MAGIC.len()] != MAGIC {
+            return Err(Unusable::Foreign);
+        }
+        if checksum(page) != u32_at(page, CRC) {
+            return Err(Unusable::Damaged("wrong checksum"));
+        }
+        let version = u32_at(page, VERSION);
+        if version > FORMAT_VERSION {
+            return Err(Unusable::Newer { version });
+        }
+        if version == 0 {
+            return Err(Unusable::Damaged("format version 0"));
+        }
+        let features = u64_at(page, FEATURES_REQUIRED) & !FEATURES_REQUIRED_KNOWN;
+        if features != 0 {
+            return Err(Unusable::UnknownFeatures { features });
+        }
+        let flags = u32_at(page, FLAGS);
+        if flags & !FLAG_CLEAN != 0 || page[END..].iter().any(|byte| *byte != 0) {
+            return Err(Unusable::Damaged("reserved bytes are set"));
+        }
+        let superblock = Self {
+            features_optional: u64_at(page, FEATURES_OPTIONAL),
+            store_id: page[STORE_ID..STORE_ID + 16].try_into().expect("an id is 16 bytes long"),
+            generation: Generation(u64_at(page, GENERATION)),
+            epoch: Epoch(u64_at(page, EPOCH)),
+            store_blocks: u64_at(page, STORE_BLOCKS),
+            next_id: u64_at(page, NEXT_ID),
+            seed: u32_at(page, SEED),
+            clean: flags & FLAG_CLEAN != 0,
+            data_blocks: u64_at(page, DATA_BLOCKS),
+            tree_pages: u64_at(page, TREE_PAGES),
+            tree_places: u64_at(page, TREE_PLACES),
+            catalog: root_at(page, CATALOG_ROOT)?,
+            groups: root_at(page, GROUP_ROOT)?,
+        };
+        if !(super::group::STORE_BLOCKS_MIN..=super::group::STORE_BLOCKS_MAX).contains(&superblock.store_blocks) {
+            return Err(Unusable::Damaged("impossible capacity"));
+        }
+        if superblock.generation.0 == 0 || superblock.epoch.0 == 0 || superblock.epoch.0 >= super::codec::U48_END {
+            return Err(Unusable::Damaged("impossible generation or epoch"));
+        }
+        Ok(superblock)
+    }
+}
+
+fn put_root(page: &mut Page, at: usize, root: Root) {
+    if let Some(pointer) = root.pointer {
+        put_u48(page, at, pointer.page.0);
+        put_u48(page, at + 6, pointer.birth.0);
+        put_u32(page, at + 12, pointer.crc);
+        page[at + 16] = root.level;
+    }
+}
+
+fn root_at(page: &Page, at: usize) -> Result<Root, Unusable> {
+    let number = u48_at(page, at);
+    let level = u8_at(page, at + 16);
+    if level > LEVEL_MAX {
+        return Err(Unusable::Damaged("a tree is impossibly high"));
+    }
+    if number == 0 {
+        return Ok(Root::EMPTY);
+    }
+    let pointer = PagePointer { page: PhysicalBlock(number), birth: Epoch(u48_at(page, at + 6)), crc: u32_at(page, at + 12) };
+    Ok(Root { pointer: Some(pointer), level })
+}
+
+fn checksum(page: &Page) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&page[..CRC]);
+    hasher.update(&[0; 4]);
+    hasher.update(&page[CRC + 4..]);
+    hasher.finalize()
+}

@@ -1,0 +1,328 @@
+//! How do the bytes of a buffer get into an image?
+//!
+//! A block that is the drive's alone is overwritten where it lies. Any other goes to new space, unless it says what is there
+//! already (A3), or says nothing where nothing is. New blocks are written before anything is overwritten, so that a full
+//! store refuses a write before it has changed a byte (D7), and before the table names them, so that no reader sees them half.
+
+use std::ops::Range;
+
+use crate::device::Device;
+use crate::error::{Context, Result};
+use crate::units::{BLOCK_BYTES, BLOCK_LEN, LogicalBlock, PhysicalBlock};
+
+/// What lies at a place of an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lies {
+    /// Nothing.
+    Hole,
+    /// Blocks that nobody else holds and no bookmark saw.
+    Alone(PhysicalBlock),
+    /// Blocks that must stay as they are; `settled` says whether their stored checksums are evidence.
+    Shared {
+        /// The first of them.
+        start: PhysicalBlock,
+        /// Are the checksums evidence?
+        settled: bool,
+    },
+}
+
+/// A change of the map that a write leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The blocks from `logical` on now lie at `physical`.
+    Map {
+        /// The first block within the drive.
+        logical: LogicalBlock,
+        /// The first block within the store.
+        physical: PhysicalBlock,
+        /// How many.
+        blocks: u32,
+    },
+    /// The block is a hole now.
+    Unmap(LogicalBlock),
+}
+
+/// The image that is written. The caller keeps other writers of the same blocks, and freezes, away.
+pub trait Target {
+    /// What lies at `from`, and for how many blocks, at most `most`, that goes on.
+    ///
+    /// # Errors
+    /// `Corrupt` if the table cannot be read.
+    fn lies_at(&self, from: LogicalBlock, most: u64) -> Result<(Lies, u64)>;
+    /// The checksum that was stored with a block.
+    ///
+    /// # Errors
+    /// `Corrupt` if it cannot be read.
+    fn checksum(&self, block: PhysicalBlock) -> Result<Option<u32>>;
+    /// Stores the checksums of consecutive blocks.
+    ///
+    /// # Errors
+    /// `Corrupt` if the page they belong into cannot be read.
+    fn set_checksums(&self, first: PhysicalBlock, checksums: &[u32]) -> Result<()>;
+    /// Takes up to `most` blocks that lie side by side.
+    ///
+    /// # Errors
+    /// `NoSpace`
+    fn take(&self, most: u32) -> Result<(PhysicalBlock, u32)>;
+    /// Gives back blocks that were taken and not used.
+    ///
+    /// # Errors
+    /// `Corrupt` if they were not taken.
+    fn give_back(&self, start: PhysicalBlock, blocks: u32) -> Result<()>;
+    /// Makes sure that there is room in the trees for that many changes of the map.
+    ///
+    /// # Errors
+    /// `NoSpace`
+    fn require_room(&self, changes: usize) -> Result<()>;
+    /// Changes the map, all of it at once.
+    ///
+    /// # Errors
+    /// `Corrupt` if the table cannot be read.
+    fn change(&self, changes: &[Change]) -> Result<()>;
+    /// Is about to overwrite blocks that a commit may already name.
+    ///
+    /// # Errors
+    /// `Io` if the store cannot be marked as in use.
+    fn before_overwrite(&self) -> Result<()>;
+    /// A write to the device failed: nothing is certain any more.
+    fn poison(&self);
+    /// Where the blocks are.
+    fn device(&self) -> &dyn Device;
+}
+
+/// Writes `buf` at `offset`.
+///
+/// # Errors
+/// `NoSpace` with nothing changed; `Io` or `Corrupt` from the device.
+pub fn write(target: &impl Target, buf: &[u8], offset: u64) -> Result<()> {
+    let mut work =
+        Work { target, buf, offset, redirected: Vec::new(), edges: Vec::new(), alone: Vec::new(), changes: Vec::new() };
+    let result = work.run();
+    if result.is_err() {
+        work.give_back()?;
+    }
+    result
+}
+
+/// The blocks of a write that go to new space.
+struct Redirected {
+    first: LogicalBlock,
+    blocks: u64,
+}
+
+struct Work<'a, T: Target> {
+    target: &'a T,
+    buf: &'a [u8],
+    offset: u64,
+    /// Runs of blocks for new space.
+    redirected: Vec<Redirected>,
+    /// Blocks that the buffer covers in part, merged with what lay there.
+    edges: Vec<(LogicalBlock, Box<[u8; BLOCK_LEN]>)>,
+    /// Runs that are overwritten where they lie.
+    alone: Vec<(Range<LogicalBlock>, PhysicalBlock)>,
+    changes: Vec<Change>,
+}
+
+impl<T: Target> Work<'_, T> {
+    fn run(&mut self) -> Result<()> {
+        let end = LogicalBlock::at_or_after(self.offset + self.buf.len() as u64);
+        let mut at = LogicalBlock::holding(self.offset);
+        while at < end {
+            let (lies, blocks) = self.target.lies_at(at, end.0 - at.0)?;
+            let next = at.plus(blocks);
+            match lies {
+                Lies::Alone(start) => self.alone.push((at..next, start)),
+                _ => self.sort_out(at..next, lies)?,
+            }
+            at = next;
+        }
+        self.redirect()?;
+        self.target.require_room(self.changes.len())?;
+        self.overwrite()?;
+        if self.changes.is_empty() { Ok(()) } else { self.target.change(&self.changes) }
+    }
+
+    /// Decides for each block of a hole or of a shared run whether it stays, goes, or goes to new space.
+    fn sort_out(&mut self, range: Range<LogicalBlock>, lies: Lies) -> Result<()> {
+        for index in 0..range.end.0 - range.start.0 {
+            let block = range.start.plus(index);
+            let old = match lies {
+                Lies::Shared { start, settled } => Some((start.plus(index), settled)),
+                _ => None,
+            };
+            let decision = match self.whole(block) {
+                Some(new) => self.decide(new, old)?,
+                None => {
+                    let mut merged = Box::new([0; BLOCK_LEN]);
+                    if let Some((start, _)) = old {
+                        self.read_block(start, &mut merged)?;
+                    }
+                    let before = *merged;
+                    let (within, part) = self.part(block);
+                    merged[within].copy_from_slice(part);
+                    let decision = match old {
+                        Some(_) if before == *merged => Decision::Stays,
+                        _ if is_zero(&merged[..]) => old.map_or(Decision::Stays, |_| Decision::Goes),
+                        _ => Decision::New,
+                    };
+                    if decision == Decision::New {
+                        self.edges.push((block, merged));
+                    }
+                    decision
+                }
+            };
+            match decision {
+                Decision::Stays => {}
+                Decision::Goes => self.changes.push(Change::Unmap(block)),
+                Decision::New => match self.redirected.last_mut() {
+                    Some(run) if run.first.plus(run.blocks) == block => run.blocks += 1,
+                    _ => self.redirected.push(Redirected { first: block, blocks: 1 }),
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// A3: the old bytes are read only if the checksums agree or say nothing, and only then can they be the same.
+    fn decide(&self, new: &[u8], old: Option<(PhysicalBlock, bool)>) -> Result<Decision> {
+        let Some((block, settled)) = old else {
+            return Ok(if is_zero(new) { Decision::Stays } else { Decision::New });
+        };
+        let may_be_equal = !settled || self.target.checksum(block)? == Some(crc32fast::hash(new));
+        if may_be_equal {
+            let mut bytes = [0; BLOCK_LEN];
+            self.read_block(block, &mut bytes)?;
+            if bytes == *new {
+                return Ok(Decision::Stays);
+            }
+        }
+        Ok(if is_zero(new) { Decision::Goes } else { Decision::New })
+    }
+
+    /// Writes all runs that go to new space.
+    fn redirect(&mut self) -> Result<()> {
+        for run in std::mem::take(&mut self.redirected) {
+            let mut done = 0;
+            while done < run.blocks {
+                let most = u32::try_from(run.blocks - done).unwrap_or(u32::MAX);
+                let (physical, blocks) = self.target.take(most)?;
+                let logical = run.first.plus(done);
+                self.changes.push(Change::Map { logical, physical, blocks });
+                self.write_new(logical, physical, blocks)?;
+                done += u64::from(blocks);
+            }
+        }
+        Ok(())
+    }
+
+    fn write_new(&self, logical: LogicalBlock, physical: PhysicalBlock, blocks: u32) -> Result<()> {
+        let mut checksums = Vec::with_capacity(blocks as usize);
+        let mut index = 0;
+        while index < blocks {
+            let block = logical.plus(u64::from(index));
+            let at = physical.plus(u64::from(index));
+            // Whole blocks lie side by side in the buffer as well; a merged edge stands alone.
+            let count = if self.whole(block).is_some() { self.whole_blocks_from(block, blocks - index) } else { 1 };
+            let bytes = match self.whole(block) {
+                Some(_) => self.slice(block, count),
+                None => self.edge(block),
+            };
+            checksums.extend(bytes.chunks_exact(BLOCK_LEN).map(crc32fast::hash));
+            self.put(bytes, at.offset())?;
+            index += count;
+        }
+        self.target.set_checksums(physical, &checksums)
+    }
+
+    /// Writes all runs that stay where they are, data first and then the checksums of what then lies there.
+    fn overwrite(&mut self) -> Result<()> {
+        if self.alone.is_empty() {
+            return Ok(());
+        }
+        self.target.before_overwrite()?;
+        for (range, start) in &self.alone {
+            let from = range.start.offset().max(self.offset);
+            let until = range.end.offset().min(self.offset + self.buf.len() as u64);
+            let bytes = &self.buf[(from - self.offset) as usize..(until - self.offset) as usize];
+            self.put(bytes, start.offset() + (from - range.start.offset()))?;
+            let mut checksums = Vec::with_capacity((range.end.0 - range.start.0) as usize);
+            for index in 0..range.end.0 - range.start.0 {
+                checksums.push(match self.whole(range.start.plus(index)) {
+                    Some(bytes) => crc32fast::hash(bytes),
+                    None => {
+                        let mut bytes = [0; BLOCK_LEN];
+                        self.read_block(start.plus(index), &mut bytes)?;
+                        crc32fast::hash(&bytes)
+                    }
+                });
+            }
+            self.target.set_checksums(*start, &checksums)?;
+        }
+        Ok(())
+    }
+
+    /// The write came to nothing: the new blocks are not needed.
+    fn give_back(&mut self) -> Result<()> {
+        for change in std::mem::take(&mut self.changes) {
+            if let Change::Map { physical, blocks, .. } = change {
+                self.target.give_back(physical, blocks)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn put(&self, bytes: &[u8], at: u64) -> Result<()> {
+        let written = self.target.device().write_at(bytes, at);
+        written
+            .context(|| format!("write {} bytes at block {} of the store", bytes.len(), at / BLOCK_BYTES))
+            .inspect_err(|_| self.target.poison())
+    }
+
+    fn read_block(&self, block: PhysicalBlock, bytes: &mut [u8; BLOCK_LEN]) -> Result<()> {
+        self.target.device().copy_mapped(bytes, block.offset()).context(|| format!("read block {block} of the store"))
+    }
+
+    /// The new bytes of a block that the buffer covers wholly.
+    fn whole(&self, block: LogicalBlock) -> Option<&[u8]> {
+        let start = block.offset().checked_sub(self.offset)? as usize;
+        self.buf.get(start..start + BLOCK_LEN)
+    }
+
+    /// How many blocks from `block` on, at most `most`, the buffer covers wholly.
+    fn whole_blocks_from(&self, block: LogicalBlock, most: u32) -> u32 {
+        let bytes = self.offset + self.buf.len() as u64 - block.offset();
+        most.min(u32::try_from(bytes / BLOCK_BYTES).unwrap_or(u32::MAX))
+    }
+
+    fn slice(&self, block: LogicalBlock, blocks: u32) -> &[u8] {
+        let start = (block.offset() - self.offset) as usize;
+        &self.buf[start..start + blocks as usize * BLOCK_LEN]
+    }
+
+    /// The bytes for a block that the buffer covers in part, and where in the block they belong.
+    fn part(&self, block: LogicalBlock) -> (Range<usize>, &[u8]) {
+        let from = block.offset().max(self.offset);
+        let until = (block.offset() + BLOCK_BYTES).min(self.offset + self.buf.len() as u64);
+        let within = (from - block.offset()) as usize..(until - block.offset()) as usize;
+        (within, &self.buf[(from - self.offset) as usize..(until - self.offset) as usize])
+    }
+
+    fn edge(&self, block: LogicalBlock) -> &[u8] {
+        let edge = self.edges.iter().find(|(at, _)| *at == block).expect("a block that is written in part was merged");
+        &edge.1[..]
+    }
+}
+
+/// What becomes of a block that must not be overwritten.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Decision {
+    Stays,
+    Goes,
+    New,
+}
+
+/// Are all bytes zero? Looks at 64 bytes at a time, which the compiler turns into wide comparisons.
+fn is_zero(bytes: &[u8]) -> bool {
+    let mut chunks = bytes.chunks_exact(64);
+    chunks.all(|chunk| chunk.iter().fold(0, |sum, byte| sum | byte) == 0) && chunks.remainder().iter().all(|byte| *byte == 0)
+}

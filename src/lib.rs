@@ -1,0 +1,64 @@
+//! floe: an embedded storage engine for drive images with copy-on-write snapshots.
+//!
+//! A [`Store`] is one file (or block device) that holds [`Drive`]s and [`Snapshot`]s. A snapshot freezes a drive's extent
+//! table, so only what changes afterwards takes space, and its [`allocated_size`](Snapshot::allocated_size) is exactly that
+//! space. A clone is a drive made from a snapshot; it needs its origin no more than the origin needs it.
+//!
+//! ```
+//! # fn main() -> floe::Result<()> {
+//! # let dir = tempfile::tempdir().unwrap();
+//! # let path = dir.path().join("vms.floe");
+//! use floe::{DriveOptions, SnapshotOptions, Store};
+//!
+//! let store = Store::options().capacity(64 << 30).create(&path)?;
+//! let drive = store.create_drive(DriveOptions::new(10 << 30).name("db"))?;
+//! drive.write_at(b"before", 0)?;
+//! drive.flush()?;
+//!
+//! let snapshot = drive.snapshot(SnapshotOptions::named("monday"))?;
+//! assert_eq!(snapshot.allocated_size()?, 0);
+//! drive.write_at(b"after!", 0)?;
+//! assert_eq!(snapshot.allocated_size()?, 4096);
+//!
+//! let copy = snapshot.clone_drive(DriveOptions::named("db-test"))?;
+//! let mut bytes = [0; 6];
+//! copy.read_at(&mut bytes, 0)?;
+//! assert_eq!(&bytes, b"before");
+//! store.close()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The engine is synchronous: it starts no runtime, opens no socket and reads no clock. The promises it makes about durability
+//! (D1-D7) and sizes (A1-A7) are in `docs/durability.md` and `docs/accounting.md`.
+
+mod bookmark;
+mod catalog;
+mod changes;
+mod check;
+mod commit;
+mod device;
+mod drive;
+mod engine;
+pub mod error;
+mod format;
+mod io;
+#[cfg(feature = "node")]
+pub mod node;
+mod snapshot;
+mod space;
+mod store;
+mod table;
+mod tree;
+pub mod units;
+
+pub use blake3::Hash;
+pub use bookmark::Bookmark;
+pub use changes::{Change, ChangeKind, Changes, Ranges};
+pub use check::{CheckProgress, CheckReport, Problem, ProblemKind};
+pub use device::{Device, FileDevice, MemoryDevice};
+pub use drive::{Drive, DriveInfo, DriveOptions};
+pub use error::{Error, ErrorKind, Result};
+pub use snapshot::{Snapshot, SnapshotExtent, SnapshotExtents, SnapshotInfo, SnapshotOptions};
+pub use store::{Reclaimed, Store, StoreInfo, StoreOptions, StoreUsage};
+pub use uuid::Uuid;

@@ -1,0 +1,122 @@
+//! What does a node write into the engine's opaque attributes?
+//!
+//! One JSON object per drive or snapshot, `{"timestamp": "...", "importing": true}`.
+//!
+//! 1. Fields that this version does not know are kept as they are, in their order.
+//! 2. Empty attributes are an empty object: drives made by a program without a clock are welcome.
+//! 3. Attributes that are no JSON object belong to somebody else: they are never changed.
+
+use crate::node::timestamp::Timestamp;
+use serde_json::{Map, Value};
+
+const TIMESTAMP: &str = "timestamp";
+const IMPORTING: &str = "importing";
+
+/// The attributes of one drive or snapshot.
+///
+/// ```
+/// use floe::node::attributes::Attributes;
+///
+/// let mut attributes = Attributes::read(br#"{"colour": "blue"}"#);
+/// attributes.set_importing(true);
+/// assert_eq!(attributes.to_bytes(), br#"{"colour":"blue","importing":true}"#);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attributes(Content);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Content {
+    Object(Map<String, Value>),
+    Foreign(Vec<u8>),
+}
+
+impl Attributes {
+    /// The attributes of something made at `instant`.
+    #[must_use]
+    pub fn made_at(instant: Timestamp) -> Self {
+        let mut object = Map::new();
+        object.insert(TIMESTAMP.into(), instant.to_string().into());
+        Self(Content::Object(object))
+    }
+
+    /// Whatever the engine kept; any bytes can be read.
+    #[must_use]
+    pub fn read(bytes: &[u8]) -> Self {
+        if bytes.is_empty() {
+            return Self(Content::Object(Map::new()));
+        }
+        match serde_json::from_slice(bytes) {
+            Ok(Value::Object(object)) => Self(Content::Object(object)),
+            _ => Self(Content::Foreign(bytes.to_vec())),
+        }
+    }
+
+    /// When it was made, if its maker had a clock.
+    #[must_use]
+    pub fn timestamp(&self) -> Option<Timestamp> {
+        self.field(TIMESTAMP)?.as_str()?.parse().ok()
+    }
+
+    /// Whether an import into the drive began and has not finished.
+    #[must_use]
+    pub fn importing(&self) -> bool {
+        self.field(IMPORTING).and_then(Value::as_bool).unwrap_or(false)
+    }
+
+    /// Notes that an import began, or that it finished.
+    pub fn set_importing(&mut self, importing: bool) {
+        let Content::Object(object) = &mut self.0 else { return };
+        if importing {
+            object.insert(IMPORTING.into(), true.into());
+        } else {
+            object.shift_remove(IMPORTING);
+        }
+    }
+
+    /// What the engine shall keep.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        match &self.0 {
+            Content::Object(object) => serde_json::to_vec(object).expect("a map of JSON values is JSON"),
+            Content::Foreign(bytes) => bytes.clone(),
+        }
+    }
+
+    fn field(&self, name: &str) -> Option<&Value> {
+        match &self.0 {
+            Content::Object(object) => object.get(name),
+            Content::Foreign(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Attributes;
+    use crate::node::timestamp::Timestamp;
+
+    #[test]
+    fn nothing_and_foreign_bytes_have_no_timestamp_and_stay_as_they_are() {
+        for bytes in [&b"\xff\x00"[..], b"[1,2]", b"{broken"] {
+            let mut attributes = Attributes::read(bytes);
+            attributes.set_importing(true);
+            assert_eq!(attributes.timestamp(), None);
+            assert_eq!(attributes.to_bytes(), bytes);
+        }
+        assert_eq!(Attributes::read(b"").timestamp(), None);
+    }
+
+    #[test]
+    fn unknown_fields_survive_a_change() {
+        let mut attributes = Attributes::read(br#"{"z":1,"importing":true,"a":{"b":[null]}}"#);
+        assert!(attributes.importing());
+        attributes.set_importing(false);
+        assert_eq!(attributes.to_bytes(), br#"{"z":1,"a":{"b":[null]}}"#);
+    }
+
+    #[test]
+    fn the_instant_reads_back() {
+        let now = Timestamp::now();
+        assert_eq!(Attributes::read(&Attributes::made_at(now).to_bytes()).timestamp(), Some(now));
+    }
+}

@@ -1,0 +1,85 @@
+//! What does the command `floe` do?
+//!
+//! Arguments (`args`) become calls of the [`service`](super::service); what comes back becomes a table, JSON or uuids
+//! (`output`), and a failure becomes a message and an exit code (`exit`). The store is closed before anything is
+//! printed: what a reply says is durable, and a pager does not keep the store locked.
+
+mod args;
+mod bookmark_commands;
+mod changes;
+mod drive_commands;
+mod exit;
+mod export;
+mod import;
+mod json;
+mod output;
+mod progress;
+mod session;
+mod size;
+mod snapshot_commands;
+mod store_commands;
+mod table;
+mod text;
+
+use crate::node::failure::Failure;
+use args::{Command, Floe};
+use clap::{CommandFactory, Parser};
+use exit::Exit;
+use output::{Reply, Style};
+use session::Session;
+use std::ffi::OsStr;
+use std::process::ExitCode;
+
+/// Runs the command that the process was started with, and says with which code to end.
+#[must_use]
+pub fn run() -> ExitCode {
+    let floe = match Floe::try_parse() {
+        Ok(floe) => floe,
+        Err(error) => return refuse_arguments(&error),
+    };
+    let style = Style { json: floe.json, quiet: floe.quiet };
+    let session = Session { store: floe.store, style };
+    let done = dispatch(&session, floe.command).and_then(|reply| output::print(reply, style));
+    match done {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            output::print_failure(&failure, style);
+            Exit::from(failure.kind()).into()
+        }
+    }
+}
+
+fn dispatch(session: &Session, command: Command) -> Result<Reply, Failure> {
+    match command {
+        Command::Store(command) => store_commands::run(session, command),
+        Command::Drive(command) => drive_commands::run(session, command),
+        Command::Snapshot(command) => snapshot_commands::run(session, command),
+        Command::Bookmark(command) => bookmark_commands::run(session, command),
+        Command::Clone(args) => snapshot_commands::clone_drive(session, &args),
+        Command::Revert(args) => snapshot_commands::revert(session, &args),
+        Command::Completions { shell } => completions(shell),
+    }
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<Reply, Failure> {
+    // Made in memory first: clap_complete panics when its writer fails, and a reader may have gone away.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Floe::command(), "floe", &mut script);
+    output::write_stdout(&script)?;
+    Ok(Reply::Printed(Exit::Done))
+}
+
+fn refuse_arguments(error: &clap::Error) -> ExitCode {
+    // Nothing was parsed, so whether JSON is wanted can only be seen in the raw arguments.
+    let json = std::env::args_os().any(|argument| argument == OsStr::new("--json"));
+    if error.use_stderr() && json {
+        output::print_usage_error(&error.to_string());
+        return Exit::Usage.into();
+    }
+    match error.print() {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::BrokenPipe.into(),
+        Err(_) => Exit::Failed.into(),
+        Ok(()) if error.use_stderr() => Exit::Usage.into(),
+        Ok(()) => Exit::Done.into(),
+    }
+}

@@ -1,0 +1,11 @@
+//! What does floe offer to people and to other programs?
+//!
+//! The engine knows no clock, no terminal and no socket; everything that needs one lives here, behind the feature
+//! `node`. [`service`] is what every front end calls: it takes and returns plain data. [`cli`] is the first front end;
+//! it turns arguments into calls of the service, and what they return into tables or JSON.
+
+pub mod attributes;
+pub mod cli;
+pub mod failure;
+pub mod service;
+pub mod timestamp;

@@ -1,0 +1,462 @@
+//! What can be done with a snapshot?
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::catalog::{Catalog, NewSnapshot};
+use crate::changes::Changes;
+use crate::drive::{Drive, DriveOptions};
+use crate::engine::{Engine, Table, WALK_STEP, check_range};
+use crate::error::{Error, Result};
+use crate::format::entry::Extent;
+use crate::format::record::ObjectId;
+use crate::io::{SEGMENTS_MAX, Segment, copy, plan};
+use crate::units::{BLOCK_BYTES, BLOCK_LEN, LogicalBlock};
+
+/// What a new snapshot shall be called.
+#[derive(Clone, Debug, Default)]
+pub struct SnapshotOptions {
+    name: String,
+    attributes: Vec<u8>,
+    uuid: Option<Uuid>,
+}
+
+impl SnapshotOptions {
+    /// A snapshot with a name: at most 255 bytes, not necessarily unique.
+    #[must_use]
+    pub fn named(name: impl Into<String>) -> Self {
+        Self { name: name.into(), ..Self::default() }
+    }
+
+    /// Bytes that belong to the snapshot and mean nothing to the engine: at most 1 MiB. They commit with it.
+    #[must_use]
+    pub fn attributes(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.attributes = bytes.into();
+        self
+    }
+
+    /// Its identity. Default: a random one.
+    #[must_use]
+    pub fn uuid(mut self, uuid: Uuid) -> Self {
+        self.uuid = Some(uuid);
+        self
+    }
+
+    pub(crate) fn new_snapshot(self) -> NewSnapshot {
+        NewSnapshot { uuid: self.uuid.unwrap_or_else(Uuid::new_v4), name: self.name, attributes: self.attributes }
+    }
+}
+
+/// What a snapshot says of itself. Sizes are in bytes of whole blocks; `docs/accounting.md` explains them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SnapshotInfo {
+    /// Its identity.
+    pub uuid: Uuid,
+    /// Its name.
+    pub name: String,
+    /// The drive it was taken of, which may be gone.
+    pub drive: Uuid,
+    /// Length of its image.
+    pub size_bytes: u64,
+    /// What changed since it was taken (A1).
+    pub allocated_bytes: u64,
+    /// What is counted to it and to no younger snapshot of the drive (A5).
+    pub charged_bytes: u64,
+    /// What deleting it gives back now (A6).
+    pub exclusive_bytes: u64,
+    /// What its image maps.
+    pub referenced_bytes: u64,
+    /// When it was taken, in the store's own time: later snapshots have higher epochs, those of one group the same.
+    pub epoch: u64,
+}
+
+/// A handle of a snapshot: a frozen image.
+///
+/// Cheap to clone. As long as a handle exists, the snapshot's blocks are not freed, even if it is deleted: reading goes on
+/// working, everything else then says `NotFound`.
+///
+/// ```
+/// # fn main() -> floe::Result<()> {
+/// # let device = std::sync::Arc::new(floe::MemoryDevice::new(1 << 30).unwrap());
+/// # let store = floe::Store::options().create_on(device)?;
+/// # let drive = store.create_drive(floe::DriveOptions::new(1 << 20))?;
+/// use floe::{DriveOptions, SnapshotOptions};
+///
+/// drive.write_at(&[7; 4096], 8192)?;
+/// let golden = drive.snapshot(SnapshotOptions::named("golden"))?;
+/// for extent in golden.extents() {
+///     let extent = extent?;
+///     assert_eq!((extent.offset, extent.data), (8192, &[7; 4096][..]));
+/// }
+/// let copy = golden.clone_drive(DriveOptions::named("copy"))?;
+/// copy.write_at(&[8; 4096], 0)?;
+/// golden.delete()?; // the copy does not need it
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Snapshot {
+    engine: Arc<Engine>,
+    id: ObjectId,
+    uuid: Uuid,
+    drive_uuid: Uuid,
+    size_bytes: u64,
+    /// Keeps the snapshot's blocks where they are.
+    _pin: Arc<()>,
+}
+
+impl Snapshot {
+    /// The handle of a snapshot that exists. Takes the catalog so that the snapshot is pinned while it does.
+    pub(crate) fn find(engine: &Arc<Engine>, catalog: &Catalog, id: ObjectId) -> Result<Self> {
+        let version = catalog.snapshot(id)?;
+        let name = catalog.snapshot_name(id).ok_or_else(|| Error::not_found("the snapshot does not exist any more"))?;
+        Ok(Self {
+            engine: Arc::clone(engine),
+            id,
+            uuid: name.uuid,
+            drive_uuid: name.drive_uuid,
+            size_bytes: version.size_bytes,
+            _pin: Arc::clone(&version.pin),
+        })
+    }
+
+    pub(crate) fn id(&self) -> ObjectId {
+        self.id
+    }
+
+    pub(crate) fn is_of(&self, engine: &Arc<Engine>) -> bool {
+        Arc::ptr_eq(&self.engine, engine)
+    }
+
+    /// Its identity.
+    #[must_use]
+    pub fn uuid(&self) -> Uuid {
+        self.uuid
+    }
+
+    /// The identity of the drive it was taken of, which may be gone.
+    #[must_use]
+    pub fn drive_uuid(&self) -> Uuid {
+        self.drive_uuid
+    }
+
+    /// Length of its image in bytes.
+    #[must_use]
+    pub fn size_bytes(&self) -> u64 {
+        self.size_bytes
+    }
+
+    /// Its name.
+    ///
+    /// # Errors
+    /// `NotFound`, `Closed`
+    pub fn name(&self) -> Result<String> {
+        self.look(|catalog| Ok(catalog.snapshot_name(self.id).ok_or_else(|| self.gone())?.name.clone()))
+    }
+
+    /// What it says of itself, all sizes taken at one moment.
+    ///
+    /// # Errors
+    /// `NotFound`, `Closed`, `Corrupt`
+    pub fn info(&self) -> Result<SnapshotInfo> {
+        self.look(|catalog| {
+            let version = catalog.snapshot(self.id)?;
+            Ok(SnapshotInfo {
+                uuid: self.uuid,
+                name: catalog.snapshot_name(self.id).ok_or_else(|| self.gone())?.name.clone(),
+                drive: self.drive_uuid,
+                size_bytes: self.size_bytes,
+                allocated_bytes: catalog.allocated_blocks(self.id)? * BLOCK_BYTES,
+                charged_bytes: catalog.charged_blocks(self.id)? * BLOCK_BYTES,
+                exclusive_bytes: catalog.exclusive_blocks(self.id)? * BLOCK_BYTES,
+                referenced_bytes: version.referenced_blocks * BLOCK_BYTES,
+                epoch: version.epoch.0,
+            })
+        })
+    }
+
+    /// What changed since it was taken, in bytes of whole blocks: what it holds and its drive's image does not (A1).
+    ///
+    /// After the drive is deleted the next younger snapshot of the drive takes the image's place. Costs the logarithm of the
+    /// number of snapshots; for a snapshot that a revert left on a side branch, a comparison of two tables.
+    ///
+    /// # Errors
+    /// `NotFound`, `Closed`, `Corrupt`
+    pub fn allocated_size(&self) -> Result<u64> {
+        self.look(|catalog| Ok(catalog.allocated_blocks(self.id)? * BLOCK_BYTES))
+    }
+
+    /// What it holds and nothing younger of its drive does: over all snapshots of a drive these add up to what they hold
+    /// beyond its image (A5). Cost as [`Snapshot::allocated_size`].
+    ///
+    /// # Errors
+    /// `NotFound`, `Closed`, `Corrupt`
+    pub fn charged_size(&self) -> Result<u64> {
+        self.look(|catalog| Ok(catalog.charged_blocks(self.id)? * BLOCK_BYTES))
+    }
+
+    /// What deleting it would give back now (A6). A few additions; where clones branch off, a walk over what was written
+    /// between the snapshot before and this one.
+    ///
+    /// # Errors
+    /// `NotFound`, `Closed`, `Corrupt`
+    pub fn exclusive_size(&self) -> Result<u64> {
+        self.look(|catalog| Ok(catalog.exclusive_blocks(self.id)? * BLOCK_BYTES))
+    }
+
+    /// What its image maps. Costs nothing.
+    ///
+    /// # Errors
+    /// `NotFound`, `Closed`
+    pub fn referenced_size(&self) -> Result<u64> {
+        self.look(|catalog| Ok(catalog.snapshot(self.id)?.referenced_blocks * BLOCK_BYTES))
+    }
+
+    /// Fills `buf` with the bytes from `offset` on.
+    ///
+    /// # Errors
+    /// `InvalidArgument` behind the end, `Closed`, `Corrupt`, `Io`.
+    pub fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
+        self.read(buf, offset).map_err(|error| error.context(self.doing(&format!("read of {} bytes at {offset}", buf.len()))))
+    }
+
+    fn read(&self, buf: &mut [u8], offset: u64) -> Result<()> {
+        let _life = self.engine.alive()?;
+        check_range(offset, buf.len() as u64, self.size_bytes)?;
+        let mut done = 0;
+        while done < buf.len() {
+            let mut segments = [Segment::default(); SEGMENTS_MAX];
+            let count = {
+                let catalog = self.engine.catalog.read();
+                let table = Table { root: catalog.frozen(self.id)?.table, catalog: &catalog };
+                plan(&table, offset + done as u64, buf.len() - done, &mut segments)?
+            };
+            done += copy(&*self.engine.device, &segments[..count], &mut buf[done..])?;
+        }
+        Ok(())
+    }
+
+    /// Every run of data in order, lent from the memory map without a copy; what lies between reads as zeroes.
+    ///
+    /// A last block that the image's end cuts off is cut off here too.
+    #[must_use]
+    pub fn extents(&self) -> SnapshotExtents<'_> {
+        SnapshotExtents { snapshot: self, at: LogicalBlock(0), found: VecDeque::new(), done: false }
+    }
+
+    /// What must be changed in this image to get `newer`'s: exactly the blocks that differ in where they lie.
+    ///
+    /// Any snapshot of the store will do, older ones too. Subtrees that both share are not read: the cost is that of the
+    /// changes, not of the images. A block that was changed and changed back counts as changed.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a snapshot of another store, `Closed`.
+    pub fn diff(&self, newer: &Self) -> Result<Changes> {
+        let _life = self.engine.alive()?;
+        if !newer.is_of(&self.engine) {
+            return Err(Error::invalid("the snapshots are of two stores").context(self.doing("diff")));
+        }
+        Ok(Changes::between(self.clone(), newer.clone()))
+    }
+
+    /// [`Snapshot::diff`] against a drive's live image. The table is read in steps: a write in the meantime may or may not be seen.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a drive of another store, `NotFound`, `Closed`.
+    pub fn diff_drive(&self, newer: &Drive) -> Result<Changes> {
+        newer.size_bytes()?;
+        if !newer.is_of(&self.engine) {
+            return Err(Error::invalid("the drive is of another store").context(self.doing("diff")));
+        }
+        Ok(Changes::with_live(self.clone(), newer.clone()))
+    }
+
+    /// BLAKE3 of the image: equal for equal images, whatever their history. Reads all its data; `docs/format.md` says what is hashed.
+    ///
+    /// # Errors
+    /// `Closed`, `Corrupt`, `Io`
+    pub fn fingerprint(&self) -> Result<blake3::Hash> {
+        let mut hasher = blake3::Hasher::new();
+        let mut title = [0; 20];
+        title[..FINGERPRINT_TITLE.len()].copy_from_slice(FINGERPRINT_TITLE);
+        hasher.update(&title);
+        hasher.update(&self.size_bytes.to_le_bytes());
+        for extent in self.extents() {
+            let extent = extent?;
+            for (index, bytes) in extent.data.chunks(BLOCK_LEN).enumerate() {
+                let mut block = [0; BLOCK_LEN];
+                block[..bytes.len()].copy_from_slice(bytes);
+                if block != [0; BLOCK_LEN] {
+                    hasher.update(&(extent.offset / BLOCK_BYTES + index as u64).to_le_bytes());
+                    hasher.update(&block);
+                }
+            }
+        }
+        Ok(hasher.finalize())
+    }
+
+    /// Gives it another name. Durable when it returns (D5).
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a name of more than 255 bytes, `NotFound`, `Poisoned`, `Closed`, `Io`.
+    pub fn rename(&self, name: &str) -> Result<()> {
+        self.change("rename", |catalog| catalog.rename_snapshot(self.id, name))
+    }
+
+    /// The bytes that belong to it and mean nothing to the engine.
+    ///
+    /// # Errors
+    /// `NotFound`, `Closed`, `Corrupt`
+    pub fn attributes(&self) -> Result<Vec<u8>> {
+        self.look(|catalog| catalog.attributes(self.id))
+    }
+
+    /// Replaces the bytes that belong to it. Durable and atomic when it returns.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for more than 1 MiB, `NotFound`, `NoSpace`, `Poisoned`, `Closed`, `Io`.
+    pub fn set_attributes(&self, bytes: &[u8]) -> Result<()> {
+        self.change("set attributes", |catalog| {
+            catalog.require_room()?;
+            catalog.set_snapshot_attributes(self.id, bytes)
+        })
+    }
+
+    /// Deletes it, whatever descends from it. Durable when it returns (D5); the space comes back by
+    /// [`reclaim`](crate::Store::reclaim), once no handle is left.
+    ///
+    /// # Errors
+    /// `NotFound`, `Poisoned`, `Closed`, `Io`.
+    pub fn delete(&self) -> Result<()> {
+        let result = self.change("delete", |catalog| catalog.delete_snapshot(self.id));
+        self.engine.wake_reclaimer();
+        result
+    }
+
+    /// Makes a drive of its image. Durable when it returns (D5).
+    ///
+    /// The two share what neither changes, and neither needs the other: each can be deleted at any time. The cost does
+    /// not depend on what the snapshot holds. A size in `options` different from the snapshot's resizes the clone.
+    ///
+    /// # Errors
+    /// `InvalidArgument`, `AlreadyExists` for a taken uuid, `NotFound`, `NoSpace`, `Poisoned`, `Closed`, `Io`.
+    pub fn clone_drive(&self, options: DriveOptions) -> Result<Drive> {
+        let size = options.size_bytes.filter(|size| *size != self.size_bytes);
+        let new = options.new_drive();
+        let result = self.engine.writable().and_then(|_life| {
+            let id = self.engine.with_space(|| self.engine.change(|catalog| catalog.clone_drive(self.id, &new)))?;
+            self.engine.make_durable(self.engine.completed())?;
+            Ok(Drive::new(Arc::clone(&self.engine), id, new.uuid))
+        });
+        let drive = result.map_err(|error| error.context(self.doing("clone")))?;
+        if let Some(size) = size {
+            drive.resize(size)?;
+        }
+        Ok(drive)
+    }
+
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    fn look<T>(&self, look: impl FnOnce(&Catalog) -> Result<T>) -> Result<T> {
+        let _life = self.engine.alive()?;
+        look(&self.engine.catalog.read())
+    }
+
+    fn change(&self, doing: &str, change: impl Fn(&mut Catalog) -> Result<()>) -> Result<()> {
+        let result = self.engine.writable().and_then(|_life| {
+            self.engine.with_space(|| self.engine.change(&change))?;
+            self.engine.make_durable(self.engine.completed())
+        });
+        result.map_err(|error| error.context(self.doing(doing)))
+    }
+
+    fn gone(&self) -> Error {
+        Error::not_found(format!("the snapshot {} does not exist any more", self.uuid))
+    }
+
+    /// Names the snapshot in an error.
+    fn doing(&self, doing: &str) -> String {
+        match self.engine.catalog.read().snapshot_name(self.id) {
+            Some(snapshot) if !snapshot.name.is_empty() => format!("snapshot {:?}: {doing}", snapshot.name),
+            _ => format!("snapshot {}: {doing}", self.uuid),
+        }
+    }
+}
+
+const FINGERPRINT_TITLE: &[u8] = b"floe image v1";
+
+impl std::fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Snapshot").field("uuid", &self.uuid).finish_non_exhaustive()
+    }
+}
+
+/// A run of data of a snapshot.
+#[derive(Clone, Copy, Debug)]
+pub struct SnapshotExtent<'a> {
+    /// Where in the image it begins, in bytes; a multiple of 4096.
+    pub offset: u64,
+    /// Its bytes, as they lie in the memory map.
+    pub data: &'a [u8],
+}
+
+/// The runs of data of a snapshot, in order; see [`Snapshot::extents`].
+pub struct SnapshotExtents<'a> {
+    snapshot: &'a Snapshot,
+    at: LogicalBlock,
+    found: VecDeque<Extent>,
+    done: bool,
+}
+
+impl SnapshotExtents<'_> {
+    fn find_more(&mut self) -> Result<()> {
+        let _life = self.snapshot.engine.alive()?;
+        let catalog = self.snapshot.engine.catalog.read();
+        let table = catalog.frozen(self.snapshot.id)?.table;
+        let (found, mut seen) = (&mut self.found, 0);
+        let mut at = self.at;
+        catalog.walk(&table, self.at, &mut |extent| {
+            at = extent.end();
+            if extent.physical.is_some() {
+                found.push_back(extent);
+            }
+            seen += 1;
+            Ok(if seen < WALK_STEP { std::ops::ControlFlow::Continue(()) } else { std::ops::ControlFlow::Break(()) })
+        })?;
+        self.at = at;
+        self.done = seen < WALK_STEP;
+        Ok(())
+    }
+}
+
+impl<'a> Iterator for SnapshotExtents<'a> {
+    type Item = Result<SnapshotExtent<'a>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.found.is_empty() && !self.done {
+            if let Err(error) = self.find_more() {
+                self.done = true;
+                return Some(Err(error.context(self.snapshot.doing("read of its extents"))));
+            }
+        }
+        let extent = self.found.pop_front()?;
+        let start = extent.physical?.offset();
+        let offset = extent.logical.offset();
+        let len = (u64::from(extent.blocks) * BLOCK_BYTES).min(self.snapshot.size_bytes.saturating_sub(offset));
+        let device = &self.snapshot.engine.device;
+        if start + len > device.len_bytes() {
+            self.done = true;
+            self.found.clear();
+            return Some(Err(
+                Error::corrupt("an extent lies behind the end of the store").context(self.snapshot.doing("read of its extents"))
+            ));
+        }
+        // The handle pins the snapshot, so nobody writes these blocks while the slice lives.
+        Some(Ok(SnapshotExtent { offset, data: device.mapped(start..start + len) }))
+    }
+}

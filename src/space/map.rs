@@ -1,0 +1,418 @@
+//! How are blocks taken and given back?
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::device::Device;
+use crate::error::{Context, Error, Result};
+use crate::format::group::{GROUP_PLACES, Group, GroupKind, GroupRecord, HEADER_BLOCKS_USED, Place, place_of};
+use crate::format::page::{self, Page, PageKind, Root};
+use crate::tree::entries;
+use crate::tree::working_set::{PageHash, VerifiedPages, WorkingSet, mapped_page};
+use crate::units::{BLOCK_BYTES, Generation, PhysicalBlock};
+
+use super::bitmap::Bitmap;
+use super::group_state::{GroupState, PlaceRun};
+use super::window::Window;
+
+/// Tree pages that only commits, deletions and discards may take, so that a full store can always be emptied: 4 MiB.
+pub const TREE_RESERVE_PAGES: u64 = 1024;
+
+/// Tree pages that only commits may take.
+const COMMIT_RESERVE_PAGES: u64 = 256;
+
+/// What tree pages are wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To hold more than before.
+    Grow,
+    /// To hold less than before.
+    Shrink,
+}
+
+/// Blocks secured at a time: 4 MiB cost one call of some microseconds.
+const SECURE_PLACES: u32 = 1024;
+
+/// The space map and the checksum table of a store.
+pub struct Space {
+    pub(super) inner: Mutex<Inner>,
+}
+
+/// Where the store's space went, in blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpaceUsage {
+    /// Blocks of data in use.
+    pub data_blocks: u64,
+    /// Tree pages in use.
+    pub tree_pages: u64,
+    /// Blocks that group headers take.
+    pub header_blocks: u64,
+    /// Blocks that data may still take.
+    pub free_blocks: u64,
+}
+
+pub(super) struct Inner {
+    pub device: Arc<dyn Device>,
+    pub verified: Arc<VerifiedPages>,
+    pub seed: u32,
+    pub set: WorkingSet,
+    pub root: Root,
+    pub store_blocks: u64,
+    pub groups: HashMap<u64, GroupState>,
+    /// Groups from this one on were never used.
+    pub fresh: u64,
+    pub data_window: Option<Window>,
+    pub tree_window: Option<Window>,
+    pub quarantine: VecDeque<(Generation, Vec<PlaceRun>)>,
+    pub data_blocks: u64,
+    pub tree_pages: u64,
+    /// Places of all tree groups.
+    pub tree_places: u64,
+    /// Tree pages that were freed but may not be handed out yet.
+    pub tree_held: u64,
+    /// Checksum pages that differ from their current slot, by `group * 32 + page`.
+    pub checksums: HashMap<u64, Box<Page>, PageHash>,
+    /// Checksum pages that a commit is writing to their current slot.
+    pub checksums_sealed: HashMap<u64, Arc<Page>, PageHash>,
+}
+
+/// What a store's superblock says of its space.
+#[derive(Clone, Copy, Debug)]
+pub struct SpaceState {
+    /// Capacity in blocks.
+    pub store_blocks: u64,
+    /// The group tree.
+    pub groups: Root,
+    /// Data blocks in use.
+    pub data_blocks: u64,
+    /// Tree pages in use.
+    pub tree_pages: u64,
+    /// Places of all groups of tree pages.
+    pub tree_places: u64,
+    /// What page checksums start from.
+    pub seed: u32,
+    /// The commit that comes next.
+    pub working: Generation,
+}
+
+impl Space {
+    /// The space of a store whose last commit left `state`.
+    ///
+    /// # Errors
+    /// `Corrupt` if the group tree cannot be read.
+    pub fn open(device: Arc<dyn Device>, verified: Arc<VerifiedPages>, state: SpaceState) -> Result<Self> {
+        let set = WorkingSet::new(Arc::clone(&device), Arc::clone(&verified), state.seed, state.working);
+        let fresh = entries::floor(&set, &state.groups, u64::MAX)?.map_or(0, |(group, _)| group + 1);
+        if fresh > Group::count(state.store_blocks) {
+            return Err(Error::corrupt("the group tree names a group behind the end of the store"));
+        }
+        let mut inner = Inner {
+            device,
+            verified,
+            seed: state.seed,
+            set,
+            root: state.groups,
+            store_blocks: state.store_blocks,
+            groups: HashMap::new(),
+            fresh,
+            data_window: None,
+            tree_window: None,
+            quarantine: VecDeque::new(),
+            data_blocks: state.data_blocks,
+            tree_pages: state.tree_pages,
+            tree_places: state.tree_places,
+            tree_held: 0,
+            checksums: HashMap::default(),
+            checksums_sealed: HashMap::default(),
+        };
+        if fresh == 0 {
+            // Group 0 is whole in every store; the last one, which may be cut off, is left to data.
+            inner.open_window(GroupKind::Tree, None)?;
+        }
+        Ok(Self { inner: Mutex::new(inner) })
+    }
+
+    /// Takes up to `most` blocks for data that lie side by side.
+    ///
+    /// # Errors
+    /// `NoSpace`; the blocks freed but not yet committed may help. `Corrupt` or `Io` from the device.
+    pub fn take_data(&self, most: u32) -> Result<(PhysicalBlock, u32)> {
+        let mut inner = self.inner.lock();
+        let run = inner.take(GroupKind::Data, most)?;
+        inner.data_blocks += u64::from(run.count);
+        Ok((run.group.block(run.start), run.count))
+    }
+
+    /// Takes a block for a tree page.
+    ///
+    /// # Errors
+    /// As [`Space::take_data`].
+    pub fn take_page(&self) -> Result<PhysicalBlock> {
+        self.inner.lock().take_page()
+    }
+
+    /// Gives data blocks back.
+    ///
+    /// # Errors
+    /// `Corrupt` if they were not taken.
+    pub fn free_data(&self, start: PhysicalBlock, count: u32) -> Result<()> {
+        let mut inner = self.inner.lock();
+        inner.give_back(GroupKind::Data, start, count)?;
+        inner.data_blocks -= u64::from(count);
+        Ok(())
+    }
+
+    /// Gives a tree page back.
+    ///
+    /// # Errors
+    /// `Corrupt` if it was not taken.
+    pub fn free_page(&self, page: PhysicalBlock) -> Result<()> {
+        self.inner.lock().free_page(page)
+    }
+
+    /// Lets an operation that may take up to `pages` tree pages begin only while enough of them are left for what must
+    /// always be possible: deleting, discarding and committing.
+    ///
+    /// # Errors
+    /// `NoSpace`
+    pub fn require_room(&self, pages: u64, purpose: Purpose) -> Result<()> {
+        let reserve = match purpose {
+            Purpose::Grow => TREE_RESERVE_PAGES,
+            Purpose::Shrink => COMMIT_RESERVE_PAGES,
+        };
+        if self.inner.lock().free_tree_places() < pages + reserve {
+            return Err(Error::no_space("no space left in the store for metadata; delete something or grow the store"));
+        }
+        Ok(())
+    }
+
+    /// Everything freed in `generation` and before may be handed out again.
+    pub fn release(&self, generation: Generation) {
+        let mut inner = self.inner.lock();
+        while inner.quarantine.front().is_some_and(|(freed, _)| *freed <= generation) {
+            let (_, runs) = inner.quarantine.pop_front().expect("the front was just seen");
+            for run in runs {
+                if let Some(state) = inner.groups.get_mut(&run.group.0) {
+                    state.let_go(run.start, run.count);
+                    if state.record.kind == GroupKind::Tree {
+                        inner.tree_held -= u64::from(run.count);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The oldest generation whose freed blocks are still held back.
+    pub fn oldest_held(&self) -> Option<Generation> {
+        self.inner.lock().quarantine.front().map(|(generation, _)| *generation)
+    }
+
+    /// The store has more blocks now.
+    ///
+    /// # Errors
+    /// `Corrupt` if the group tree cannot be read.
+    pub fn grow(&self, store_blocks: u64) -> Result<()> {
+        let mut inner = self.inner.lock();
+        inner.store_blocks = store_blocks;
+        for (group, state) in &mut inner.groups {
+            state.places = Group(*group).places(store_blocks);
+        }
+        inner.tree_places = inner.count_tree_places()?;
+        Ok(())
+    }
+
+    /// Where the space went.
+    pub fn usage(&self) -> SpaceUsage {
+        let inner = self.inner.lock();
+        let total: u64 = inner.total_places();
+        let for_data = total - inner.tree_places;
+        let unused_tree = inner.tree_places.saturating_sub(inner.tree_pages);
+        // What the reserve still lacks will be taken from groups that nobody uses yet.
+        let lacking = if unused_tree < TREE_RESERVE_PAGES { u64::from(GROUP_PLACES).min(inner.unused_places()) } else { 0 };
+        SpaceUsage {
+            data_blocks: inner.data_blocks,
+            tree_pages: inner.tree_pages,
+            header_blocks: inner.fresh * HEADER_BLOCKS_USED,
+            free_blocks: for_data.saturating_sub(inner.data_blocks + lacking),
+        }
+    }
+
+    /// Capacity in blocks.
+    pub fn store_blocks(&self) -> u64 {
+        self.inner.lock().store_blocks
+    }
+}
+
+impl Inner {
+    pub fn take_page(&mut self) -> Result<PhysicalBlock> {
+        let run = self.take(GroupKind::Tree, 1)?;
+        self.tree_pages += 1;
+        Ok(run.group.block(run.start))
+    }
+
+    pub fn free_page(&mut self, page: PhysicalBlock) -> Result<()> {
+        self.give_back(GroupKind::Tree, page, 1)?;
+        self.tree_pages -= 1;
+        Ok(())
+    }
+
+    fn take(&mut self, kind: GroupKind, most: u32) -> Result<PlaceRun> {
+        loop {
+            let Some(window) = self.window(kind) else {
+                self.open_window(kind, None)?;
+                continue;
+            };
+            self.load_bitmap(window.group)?;
+            let state = self.groups.get_mut(&window.group.0).expect("a window's group is loaded");
+            let bitmap = state.bitmap.as_mut().expect("it was just loaded");
+            let Some((start, count)) = bitmap.free_run(state.held.as_ref(), window.next, state.places, most) else {
+                self.window_exhausted(kind, window)?;
+                continue;
+            };
+            self.secure(window.group, start.0 + count)?;
+            let state = self.groups.get_mut(&window.group.0).expect("securing unloads nothing");
+            let changed = state.bitmap.as_mut().map_or(0, |bitmap| bitmap.set(start, count));
+            assert_eq!(changed, count, "only free places are taken");
+            state.record.used += count as u16;
+            state.bitmap_changed = true;
+            let run = PlaceRun { group: window.group, start, count };
+            self.set_window(kind, Some(Window { group: window.group, next: Place(start.0 + count) }));
+            return Ok(run);
+        }
+    }
+
+    /// Makes sure that the file system has space under the places below `end`.
+    fn secure(&mut self, group: Group, end: u32) -> Result<()> {
+        let state = self.groups.get_mut(&group.0).expect("a group that is taken from is loaded");
+        if end <= state.secured {
+            return Ok(());
+        }
+        let until = end.next_multiple_of(SECURE_PLACES).min(state.places);
+        let from = state.secured;
+        let doing = || format!("secure space in group {}", group.0);
+        if from == 0 {
+            let header = group.start().offset();
+            self.device.allocate(header..header + HEADER_BLOCKS_USED * BLOCK_BYTES).context(doing)?;
+        }
+        let first = group.block(Place(from)).offset();
+        self.device.allocate(first..first + u64::from(until - from) * BLOCK_BYTES).context(doing)?;
+        state.secured = until;
+        Ok(())
+    }
+
+    fn give_back(&mut self, kind: GroupKind, start: PhysicalBlock, count: u32) -> Result<()> {
+        let group = Group::of(start);
+        let wrong = |what: &str| Error::corrupt(format!("blocks {start} + {count} are freed, but {what}"));
+        let place = place_of(start).ok_or_else(|| wrong("they lie in a group's header"))?;
+        if place.0 + count > GROUP_PLACES {
+            return Err(wrong("they cross the end of a group"));
+        }
+        self.load(group)?.ok_or_else(|| wrong("their group was never used"))?;
+        self.load_bitmap(group)?;
+        let state = self.groups.get_mut(&group.0).expect("it was just loaded");
+        if state.record.kind != kind {
+            return Err(wrong("their group holds something else"));
+        }
+        if state.bitmap.as_mut().expect("it was just loaded").clear(place, count) != count {
+            return Err(wrong("not all of them are in use"));
+        }
+        state.record.used -= count as u16;
+        state.bitmap_changed = true;
+        state.hold(place, count);
+        if kind == GroupKind::Tree {
+            self.tree_held += u64::from(count);
+        }
+        let working = self.set.working();
+        let run = PlaceRun { group, start: place, count };
+        match self.quarantine.back_mut() {
+            Some((generation, runs)) if *generation == working => runs.push(run),
+            _ => self.quarantine.push_back((working, vec![run])),
+        }
+        Ok(())
+    }
+
+    /// Loads what is known of a group; `None` if it was never used.
+    pub fn load(&mut self, group: Group) -> Result<Option<&mut GroupState>> {
+        if !self.groups.contains_key(&group.0) {
+            let Some(value) = entries::get(&self.set, &self.root, group.0)? else { return Ok(None) };
+            let record = decode(group, &value)?;
+            self.groups.insert(group.0, GroupState::new(record, Some(record), group.places(self.store_blocks)));
+        }
+        Ok(self.groups.get_mut(&group.0))
+    }
+
+    fn load_bitmap(&mut self, group: Group) -> Result<()> {
+        let (device, verified, seed) = (Arc::clone(&self.device), Arc::clone(&self.verified), self.seed);
+        let state = self.groups.get_mut(&group.0).expect("the group is loaded");
+        if state.bitmap.is_some() {
+            return Ok(());
+        }
+        let at = group.bitmap_slot(state.record.bitmap_slot);
+        let bitmap = Bitmap::from_page(slot_page(&*device, &verified, seed, at, PageKind::Bitmap)?);
+        if bitmap.count() != u32::from(state.record.used) {
+            let told = state.record.used;
+            return Err(Error::corrupt(format!(
+                "group {}: {} places are taken, its record says {told}",
+                group.0,
+                bitmap.count()
+            )));
+        }
+        state.bitmap = Some(bitmap);
+        Ok(())
+    }
+
+    /// Places of all groups, used or not.
+    pub fn total_places(&self) -> u64 {
+        let groups = Group::count(self.store_blocks);
+        groups.checked_sub(1).map_or(0, |last| last * u64::from(GROUP_PLACES) + u64::from(Group(last).places(self.store_blocks)))
+    }
+
+    /// Places of the next groups that nobody uses yet; two of them are always enough to know.
+    fn unused_places(&self) -> u64 {
+        (self.fresh..Group::count(self.store_blocks)).take(2).map(|group| u64::from(Group(group).places(self.store_blocks))).sum()
+    }
+
+    /// Pages that trees can still take, those of a group that nobody uses yet included.
+    fn free_tree_places(&self) -> u64 {
+        self.tree_places.saturating_sub(self.tree_pages + self.tree_held) + self.unused_places()
+    }
+
+    fn count_tree_places(&self) -> Result<u64> {
+        let mut places = 0;
+        entries::visit(&self.set, &self.root, 0, &mut |group, value| {
+            if decode(Group(group), value)?.kind == GroupKind::Tree {
+                places += u64::from(Group(group).places(self.store_blocks));
+            }
+            Ok(std::ops::ControlFlow::Continue(()))
+        })?;
+        for (group, state) in &self.groups {
+            if state.written.is_none() && state.record.kind == GroupKind::Tree {
+                places += u64::from(Group(*group).places(self.store_blocks));
+            }
+        }
+        Ok(places)
+    }
+}
+
+/// The record of `group`, or `Corrupt`.
+pub(super) fn decode(group: Group, value: &[u8; 16]) -> Result<GroupRecord> {
+    GroupRecord::decode(value).map_err(|what| Error::corrupt(format!("group {}: {what}", group.0)))
+}
+
+/// The bitmap or checksum page in slot block `at`, checked at its first use.
+pub(super) fn slot_page<'a>(
+    device: &'a dyn Device,
+    verified: &VerifiedPages,
+    seed: u32,
+    at: PhysicalBlock,
+    kind: PageKind,
+) -> Result<&'a Page> {
+    let page = mapped_page(device, at)?;
+    if !verified.contains(at) {
+        page::verify(page, seed, at, &[kind]).map_err(Error::corrupt)?;
+        verified.insert(at);
+    }
+    Ok(page)
+}

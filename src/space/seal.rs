@@ -1,0 +1,167 @@
+//! What does a commit write of the space map?
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::format::group::{CHECKSUM_PAGES, Group};
+use crate::format::page::{self, Page, PageKind, PagePointer};
+use crate::tree::working_set::SealedPage;
+use crate::tree::{Pages, PagesMut, entries};
+use crate::units::{Epoch, Generation};
+
+use super::map::{Inner, Space, SpaceState};
+
+/// Groups of which something is remembered without need.
+const REMEMBERED_MAX: usize = 256;
+
+impl Space {
+    /// Ends the working generation: appends its pages to `out` and says what the superblock must say of the space.
+    ///
+    /// All other trees must have been changed before: this takes and frees the last pages of the commit.
+    ///
+    /// # Errors
+    /// `NoSpace` if not even the reserve has a page left, `Corrupt` if the group tree cannot be read.
+    pub fn seal(&self, out: &mut Vec<SealedPage>) -> Result<SpaceState> {
+        self.inner.lock().seal(out)
+    }
+
+    /// Commit `generation` is durable.
+    pub fn committed(&self, generation: Generation) {
+        let mut inner = self.inner.lock();
+        inner.set.committed(generation);
+        inner.checksums_sealed.clear();
+        if inner.groups.len() > REMEMBERED_MAX {
+            let windows = [inner.data_window, inner.tree_window];
+            inner
+                .groups
+                .retain(|group, state| !state.is_clean() || windows.iter().flatten().any(|window| window.group.0 == *group));
+        }
+    }
+
+    /// Pages on the heap that the next commit will write.
+    pub fn changed_pages(&self) -> usize {
+        let inner = self.inner.lock();
+        inner.set.changed_pages() + inner.checksums.len()
+    }
+}
+
+impl Inner {
+    fn seal(&mut self, out: &mut Vec<SealedPage>) -> Result<SpaceState> {
+        self.seal_checksums(out)?;
+        self.settle_records()?;
+        self.seal_bitmaps(out);
+        self.root = self.set.seal(self.root);
+        self.set.begin_next(out);
+        Ok(SpaceState {
+            store_blocks: self.store_blocks,
+            groups: self.root,
+            data_blocks: self.data_blocks,
+            tree_pages: self.tree_pages,
+            tree_places: self.tree_places,
+            seed: self.seed,
+            working: self.set.working(),
+        })
+    }
+
+    fn seal_checksums(&mut self, out: &mut Vec<SealedPage>) -> Result<()> {
+        let generation = self.set.working();
+        for (key, mut page) in std::mem::take(&mut self.checksums) {
+            let group = Group(key / u64::from(CHECKSUM_PAGES));
+            let index = (key % u64::from(CHECKSUM_PAGES)) as u32;
+            let Some(state) = self.load(group)? else { continue };
+            let bit = 1 << index;
+            if state.record.checksum_present & bit == 0 {
+                state.record.checksum_present |= bit;
+            } else {
+                state.record.checksum_slots ^= bit;
+            }
+            let slot = (state.record.checksum_slots >> index & 1) as u8;
+            let at = group.checksum_slot(index, slot);
+            page::readdress(&mut page, at, Epoch(0), generation);
+            page::seal(&mut page, self.seed);
+            let page: Arc<Page> = Arc::from(page);
+            out.push((at, Arc::clone(&page)));
+            self.checksums_sealed.insert(key, page);
+        }
+        Ok(())
+    }
+
+    /// Writes every changed group record into the group tree. That takes and frees pages, which changes records again,
+    /// until the pages on the way to them are all new.
+    fn settle_records(&mut self) -> Result<()> {
+        loop {
+            let working = self.set.working();
+            let mut changed = Vec::new();
+            for (group, state) in &mut self.groups {
+                if state.bitmap_changed && state.bitmap_turned != working {
+                    state.record.bitmap_slot ^= 1;
+                    state.bitmap_turned = working;
+                }
+                if state.written != Some(state.record) {
+                    changed.push((*group, state.record));
+                }
+            }
+            if changed.is_empty() {
+                return Ok(());
+            }
+            changed.sort_unstable_by_key(|(group, _)| *group);
+            for (group, record) in changed {
+                self.prepare_tree_window()?;
+                let mut dropped = Vec::new();
+                let root = self.root;
+                self.root = entries::insert(&mut GroupTreeWriter { inner: self }, &root, group, &record.encode(), &mut dropped)?;
+                self.groups.get_mut(&group).expect("a changed group stays loaded").written = Some(record);
+                for page in dropped {
+                    self.set.forget(page.pointer.page);
+                    self.free_page(page.pointer.page)?;
+                }
+            }
+        }
+    }
+
+    fn seal_bitmaps(&mut self, out: &mut Vec<SealedPage>) {
+        let generation = self.set.working();
+        for (group, state) in &mut self.groups {
+            if !state.bitmap_changed {
+                continue;
+            }
+            let at = Group(*group).bitmap_slot(state.record.bitmap_slot);
+            let mut page = page::blank(PageKind::Bitmap, 0, at, Epoch(0), generation);
+            state.bitmap.as_ref().expect("a changed bitmap is loaded").put(&mut page);
+            page::seal(&mut page, self.seed);
+            out.push((at, Arc::new(page)));
+            state.bitmap_changed = false;
+        }
+    }
+}
+
+/// The group tree's pages: taken from the very space that the tree describes.
+struct GroupTreeWriter<'a> {
+    inner: &'a mut Inner,
+}
+
+impl Pages for GroupTreeWriter<'_> {
+    fn read(&self, pointer: PagePointer, level: u8, leaf: PageKind) -> Result<&Page> {
+        self.inner.set.read(pointer, level, leaf)
+    }
+}
+
+impl PagesMut for GroupTreeWriter<'_> {
+    fn writable(&self, pointer: PagePointer) -> bool {
+        self.inner.set.is_working(pointer.page)
+    }
+
+    fn add(&mut self, kind: PageKind, level: u8) -> Result<PagePointer> {
+        let at = self.inner.take_page()?;
+        Ok(self.inner.set.add(at, kind, level, Epoch(0)))
+    }
+
+    fn copy(&mut self, pointer: PagePointer, level: u8, leaf: PageKind) -> Result<PagePointer> {
+        let at = self.inner.take_page()?;
+        self.inner.set.copy(at, pointer, level, leaf, Epoch(0))
+    }
+
+    fn edit(&mut self, pointer: PagePointer) -> &mut Page {
+        self.inner.set.edit(pointer)
+    }
+}

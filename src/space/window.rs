@@ -1,0 +1,197 @@
+//! From which group are the next blocks taken?
+//!
+//! New blocks lie side by side: each kind of block is taken from one group, upwards, until the group has no more. Space that
+//! was used before is preferred to space that never was, since the file system makes the latter durable more slowly.
+
+use std::ops::ControlFlow;
+
+use crate::error::{Error, Result};
+use crate::format::group::{Group, GroupKind, GroupRecord, Place};
+use crate::tree::entries;
+
+use super::bitmap::Bitmap;
+use super::group_state::GroupState;
+use super::map::{Inner, TREE_RESERVE_PAGES, decode};
+
+/// Where the next block is looked for.
+#[derive(Clone, Copy)]
+pub(super) struct Window {
+    /// The group.
+    pub group: Group,
+    /// The first place that was not looked at.
+    pub next: Place,
+}
+
+/// A group with fewer free places than this is taken only when there is no better one.
+const fn worthwhile(kind: GroupKind) -> u32 {
+    match kind {
+        GroupKind::Data => 512,
+        GroupKind::Tree => 64,
+    }
+}
+
+/// Free places that the tree window keeps while the group tree itself is being changed.
+const TREE_WINDOW_MIN: u32 = 16;
+
+impl Inner {
+    pub fn window(&self, kind: GroupKind) -> Option<Window> {
+        match kind {
+            GroupKind::Data => self.data_window,
+            GroupKind::Tree => self.tree_window,
+        }
+    }
+
+    pub fn set_window(&mut self, kind: GroupKind, window: Option<Window>) {
+        match kind {
+            GroupKind::Data => self.data_window = window,
+            GroupKind::Tree => self.tree_window = window,
+        }
+    }
+
+    /// The window reached the end of its group: start over there if that is worth it, else look elsewhere.
+    pub fn window_exhausted(&mut self, kind: GroupKind, window: Window) -> Result<()> {
+        let free = self.groups.get(&window.group.0).map_or(0, GroupState::free);
+        if window.next.0 > 0 && free >= worthwhile(kind) {
+            self.set_window(kind, Some(Window { group: window.group, next: Place(0) }));
+            return Ok(());
+        }
+        self.open_window(kind, Some(window.group))
+    }
+
+    /// Makes sure that the pages of one change of the group tree can be taken without a look into the group tree.
+    pub fn prepare_tree_window(&mut self) -> Result<()> {
+        let after = match self.tree_window {
+            Some(window) if self.groups.get(&window.group.0).is_some_and(|state| state.free() >= TREE_WINDOW_MIN) => {
+                return Ok(());
+            }
+            Some(window) => Some(window.group),
+            None => None,
+        };
+        match self.open_window(GroupKind::Tree, after) {
+            // The last few places have to do.
+            Err(_) if self.tree_window.is_some() => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Finds a group to take blocks from, looking behind group `after` first.
+    pub fn open_window(&mut self, kind: GroupKind, after: Option<Group>) -> Result<()> {
+        let start = after.map_or(0, |group| group.0 + 1);
+        let group = match self.search(kind, worthwhile(kind), start)? {
+            Some(group) => group,
+            None => match self.claim_fresh(kind) {
+                Some(group) => group,
+                None => match self.claim_empty(kind)? {
+                    Some(group) => group,
+                    None => self.search(kind, 1, start)?.ok_or_else(|| match kind {
+                        GroupKind::Data => {
+                            Error::no_space("no space left in the store; delete or discard something, or grow the store")
+                        }
+                        GroupKind::Tree => {
+                            Error::no_space("no space left in the store for metadata; delete something or grow the store")
+                        }
+                    })?,
+                },
+            },
+        };
+        self.load(group)?;
+        self.set_window(kind, Some(Window { group, next: Place(0) }));
+        Ok(())
+    }
+
+    /// The first group from `start` on, then from 0 on, that has at least `wanted` free places for `kind`.
+    fn search(&self, kind: GroupKind, wanted: u32, start: u64) -> Result<Option<Group>> {
+        let loaded = |range: std::ops::Range<u64>| {
+            let fits = self
+                .groups
+                .iter()
+                .filter(|(group, state)| range.contains(group) && state.record.kind == kind && state.free() >= wanted);
+            fits.map(|(group, _)| *group).min()
+        };
+        let written = |range: std::ops::Range<u64>| -> Result<Option<u64>> {
+            let mut found = None;
+            entries::visit(&self.set, &self.root, range.start, &mut |group, value| {
+                if group >= range.end {
+                    return Ok(ControlFlow::Break(()));
+                }
+                // What is loaded is newer than what is written.
+                if group < range.start || self.groups.contains_key(&group) {
+                    return Ok(ControlFlow::Continue(()));
+                }
+                let record = decode(Group(group), value)?;
+                let free = Group(group).places(self.store_blocks).saturating_sub(u32::from(record.used));
+                if record.kind == kind && free >= wanted {
+                    found = Some(group);
+                    return Ok(ControlFlow::Break(()));
+                }
+                Ok(ControlFlow::Continue(()))
+            })?;
+            Ok(found)
+        };
+        for range in [start..u64::MAX, 0..start] {
+            let found = [loaded(range.clone()), written(range)?].into_iter().flatten().min();
+            if found.is_some() {
+                return Ok(found.map(Group));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes the first group that was never used.
+    fn claim_fresh(&mut self, kind: GroupKind) -> Option<Group> {
+        let group = Group(self.fresh);
+        let last = Group::count(self.store_blocks).checked_sub(1)?;
+        if group.0 > last {
+            return None;
+        }
+        let tree_free = self.tree_places.saturating_sub(self.tree_pages + self.tree_held);
+        if kind == GroupKind::Data && group.0 == last && tree_free < TREE_RESERVE_PAGES {
+            return None;
+        }
+        let places = group.places(self.store_blocks);
+        // The first commit turns the slot, so the bitmap begins in slot 0.
+        let record = GroupRecord { kind, bitmap_slot: 1, used: 0, checksum_slots: 0, checksum_present: 0 };
+        let mut state = GroupState::new(record, None, places);
+        state.bitmap = Some(Bitmap::new());
+        state.bitmap_changed = true;
+        self.groups.insert(group.0, state);
+        self.fresh += 1;
+        if kind == GroupKind::Tree {
+            self.tree_places += u64::from(places);
+        }
+        Some(group)
+    }
+
+    /// Takes a group of the other kind in which nothing is left.
+    fn claim_empty(&mut self, kind: GroupKind) -> Result<Option<Group>> {
+        let other = match kind {
+            GroupKind::Data => GroupKind::Tree,
+            GroupKind::Tree => GroupKind::Data,
+        };
+        let mut found = None;
+        for group in 0..self.fresh {
+            let in_use = [self.data_window, self.tree_window].into_iter().flatten().any(|window| window.group.0 == group);
+            let Some(state) = self.load(Group(group))? else { continue };
+            if state.record.kind == other && state.record.used == 0 && state.held_count == 0 && !in_use {
+                found = Some(group);
+                break;
+            }
+        }
+        let Some(group) = found else { return Ok(None) };
+        let state = self.groups.get_mut(&group).expect("it was just loaded");
+        let places = u64::from(state.places);
+        match kind {
+            GroupKind::Tree => self.tree_places += places,
+            GroupKind::Data => {
+                let tree_free = self.tree_places.saturating_sub(self.tree_pages + self.tree_held);
+                if tree_free < places + TREE_RESERVE_PAGES {
+                    return Ok(None);
+                }
+                self.tree_places -= places;
+            }
+        }
+        state.record = GroupRecord { kind, checksum_slots: 0, checksum_present: 0, ..state.record };
+        self.checksums.retain(|key, _| key / u64::from(crate::format::group::CHECKSUM_PAGES) != group);
+        Ok(Some(Group(group)))
+    }
+}

@@ -1,0 +1,377 @@
+//! What can be done with a store as a whole?
+
+use std::path::Path;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::catalog::NewSnapshot;
+use crate::check::{CheckProgress, CheckReport};
+use crate::device::{Device, FileDevice};
+use crate::drive::{Drive, DriveOptions};
+use crate::engine::{Engine, Settings};
+use crate::error::{Context, Error, Result};
+use crate::format::group::STORE_BLOCKS_MIN;
+use crate::format::record::ObjectId;
+use crate::format::superblock::FORMAT_VERSION;
+use crate::snapshot::{Snapshot, SnapshotOptions};
+use crate::units::BLOCK_BYTES;
+
+/// A store that is open: one file or block device that holds drives and snapshots.
+///
+/// Cheap to clone; all clones are the same store. Methods may be called from several threads at once.
+///
+/// ```
+/// # fn main() -> floe::Result<()> {
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("vms.floe");
+/// use floe::{DriveOptions, Store};
+///
+/// let store = Store::options().capacity(1 << 30).create(&path)?;
+/// let drive = store.create_drive(DriveOptions::new(10 << 20).name("db"))?;
+/// drive.write_at(b"hello", 0)?;
+/// store.close()?;
+///
+/// let store = Store::options().open(&path)?;
+/// assert_eq!(store.drives()[0].name()?, "db");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Store {
+    engine: Arc<Engine>,
+}
+
+/// How a store is created or opened.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    capacity_bytes: u64,
+    background_reclaim: bool,
+    dirty_bytes_max: usize,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self { capacity_bytes: 64 << 30, background_reclaim: false, dirty_bytes_max: 16 << 20 }
+    }
+}
+
+impl StoreOptions {
+    /// The smallest capacity: 130 MiB, of which 1 MiB can hold data. The file is sparse, so little of it takes space.
+    pub const CAPACITY_MIN: u64 = STORE_BLOCKS_MIN * BLOCK_BYTES;
+
+    /// Capacity in bytes of a store that is created in a regular file, rounded down to 4 KiB. Default: 64 GiB. The file is sparse and
+    /// can be [grown](Store::grow) later. A block device has the capacity it has.
+    #[must_use]
+    pub fn capacity(mut self, bytes: u64) -> Self {
+        self.capacity_bytes = bytes;
+        self
+    }
+
+    /// Give back the space of deleted drives and snapshots in a background thread. Default: false, whoever embeds the engine
+    /// calls [`Store::reclaim`] when it suits him. A write that finds the store full does so in any case.
+    #[must_use]
+    pub fn background_reclaim(mut self, on: bool) -> Self {
+        self.background_reclaim = on;
+        self
+    }
+
+    /// How many bytes of changed metadata may be in memory before a writer has to commit. Default: 16 MiB, which
+    /// bounds the engine's memory, whatever the size of drives.
+    #[must_use]
+    pub fn dirty_bytes_max(mut self, bytes: usize) -> Self {
+        self.dirty_bytes_max = bytes;
+        self
+    }
+
+    /// Creates a store at `path`, a new (or empty) file or a block device, and opens it.
+    ///
+    /// # Errors
+    /// `AlreadyExists` if something is there, `InvalidArgument` for an impossible capacity, `Locked`, `NoSpace`, `Io`.
+    pub fn create(self, path: impl AsRef<Path>) -> Result<Store> {
+        let path = path.as_ref();
+        let bytes = self.capacity_bytes / BLOCK_BYTES * BLOCK_BYTES;
+        if bytes < Self::CAPACITY_MIN {
+            let message = format!("a store of {bytes} bytes; it must have at least {}", Self::CAPACITY_MIN);
+            return Err(Error::invalid(message).context(format!("create {}", path.display())));
+        }
+        let device = FileDevice::create(path, bytes)?;
+        self.create_on(Arc::new(device)).context(|| format!("create {}", path.display()))
+    }
+
+    /// Opens the store at `path`.
+    ///
+    /// # Errors
+    /// `NotFound`, `NotAStore`, `UnsupportedFormat` for a store of a newer floe, `Corrupt`, `Locked` with the process that has it open, `Io`.
+    pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
+        let path = path.as_ref();
+        let device = FileDevice::open(path)?;
+        self.open_on(Arc::new(device)).context(|| format!("open {}", path.display()))
+    }
+
+    /// Creates a store that takes all of a device.
+    ///
+    /// # Errors
+    /// As [`StoreOptions::create`].
+    pub fn create_on(self, device: Arc<dyn Device>) -> Result<Store> {
+        Ok(Store { engine: Engine::create(device, &self.settings())? })
+    }
+
+    /// Opens the store on a device.
+    ///
+    /// # Errors
+    /// As [`StoreOptions::open`].
+    pub fn open_on(self, device: Arc<dyn Device>) -> Result<Store> {
+        Ok(Store { engine: Engine::open(device, &self.settings())? })
+    }
+
+    fn settings(&self) -> Settings {
+        Settings {
+            background_reclaim: self.background_reclaim,
+            changed_pages_max: (self.dirty_bytes_max / BLOCK_BYTES as usize).max(64),
+        }
+    }
+}
+
+/// Where a store's space went, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StoreUsage {
+    /// Size of the file or block device.
+    pub capacity_bytes: u64,
+    /// Data of drives and snapshots, each block counted once.
+    pub data_bytes: u64,
+    /// Tables, catalog and space map.
+    pub metadata_bytes: u64,
+    /// What data can still be written.
+    pub free_bytes: u64,
+    /// Deleted drives and snapshots whose space is not given back yet.
+    pub reclaiming: u64,
+}
+
+/// What a store says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StoreInfo {
+    /// The store's identity.
+    pub uuid: Uuid,
+    /// Version of its format.
+    pub format_version: u32,
+    /// Number of the last commit.
+    pub generation: u64,
+    /// The epoch that the next snapshot will take.
+    pub epoch: u64,
+    /// How many drives it holds.
+    pub drives: u64,
+    /// How many snapshots it holds.
+    pub snapshots: u64,
+    /// How many bookmarks it holds.
+    pub bookmarks: u64,
+    /// Was it closed, rather than cut off, before it was opened this time?
+    pub was_clean: bool,
+}
+
+/// What one call of [`Store::reclaim`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Reclaimed {
+    /// Data and metadata given back, in bytes.
+    pub freed_bytes: u64,
+    /// Extents and shared subtrees visited.
+    pub visited: u64,
+    /// Nothing is left to do, but for deleted snapshots that somebody still holds a handle of.
+    pub done: bool,
+}
+
+impl Store {
+    /// Options to create or open a store with.
+    #[must_use]
+    pub fn options() -> StoreOptions {
+        StoreOptions::default()
+    }
+
+    /// Makes an empty drive. Durable when it returns (D5).
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a size or name that no drive can have, `AlreadyExists` for a taken uuid, `NoSpace`.
+    pub fn create_drive(&self, options: DriveOptions) -> Result<Drive> {
+        let _life = self.engine.writable()?;
+        let size = options.size_bytes;
+        let new = options.new_drive();
+        let doing = || format!("create drive {:?}", new.name);
+        let size = size.ok_or_else(|| Error::invalid("it needs a size").context(doing()))?;
+        let id = self.engine.with_space(|| self.engine.change(|catalog| catalog.create_drive(&new, size))).context(doing)?;
+        self.engine.make_durable(self.engine.completed()).context(doing)?;
+        Ok(Drive::new(Arc::clone(&self.engine), id, new.uuid))
+    }
+
+    /// All drives in order of creation.
+    #[must_use]
+    pub fn drives(&self) -> Vec<Drive> {
+        let all: Vec<(ObjectId, Uuid)> = self.engine.catalog.read().drives().map(|(id, drive)| (id, drive.uuid)).collect();
+        all.into_iter().map(|(id, uuid)| Drive::new(Arc::clone(&self.engine), id, uuid)).collect()
+    }
+
+    /// The drive with that identity.
+    ///
+    /// # Errors
+    /// `NotFound`, `Closed`
+    pub fn drive(&self, uuid: Uuid) -> Result<Drive> {
+        let _life = self.engine.alive()?;
+        let catalog = self.engine.catalog.read();
+        let id = catalog.by_uuid(uuid).filter(|id| catalog.drive(*id).is_some());
+        let id = id.ok_or_else(|| Error::not_found(format!("there is no drive {uuid}")))?;
+        drop(catalog);
+        Ok(Drive::new(Arc::clone(&self.engine), id, uuid))
+    }
+
+    /// All snapshots in order of creation, those of deleted drives included.
+    #[must_use]
+    pub fn snapshots(&self) -> Vec<Snapshot> {
+        let catalog = self.engine.catalog.read();
+        catalog.snapshots().filter_map(|(id, _)| Snapshot::find(&self.engine, &catalog, id).ok()).collect()
+    }
+
+    /// The snapshot with that identity.
+    ///
+    /// # Errors
+    /// `NotFound`, `Closed`
+    pub fn snapshot(&self, uuid: Uuid) -> Result<Snapshot> {
+        let _life = self.engine.alive()?;
+        let catalog = self.engine.catalog.read();
+        let id = catalog.by_uuid(uuid).filter(|id| catalog.snapshot_name(*id).is_some());
+        let id = id.ok_or_else(|| Error::not_found(format!("there is no snapshot {uuid}")))?;
+        Snapshot::find(&self.engine, &catalog, id)
+    }
+
+    /// Freezes several drives at one instant (D4). Durable and atomic (D5): after a crash there are all of the snapshots or none.
+    ///
+    /// The cost does not depend on what the drives hold: one record for each, and one commit.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if a drive stands twice or is another store's, `AlreadyExists` for a taken uuid, `NotFound`, `NoSpace`.
+    pub fn snapshot_group(&self, drives: &[(&Drive, SnapshotOptions)]) -> Result<Vec<Snapshot>> {
+        let doing = || format!("snapshot {} drives", drives.len());
+        let _life = self.engine.writable()?;
+        if drives.iter().any(|(drive, _)| !drive.is_of(&self.engine)) {
+            return Err(Error::invalid("a drive is of another store").context(doing()));
+        }
+        let new: Vec<(ObjectId, NewSnapshot)> =
+            drives.iter().map(|(drive, options)| (drive.id(), options.clone().new_snapshot())).collect();
+        // Gates are taken in one order by everybody, so no two groups wait for each other.
+        let mut gates: Vec<&Drive> = drives.iter().map(|(drive, _)| *drive).collect();
+        gates.sort_unstable_by_key(|drive| drive.id());
+        gates.dedup_by_key(|drive| drive.id());
+        let ids = self.engine.with_space(|| {
+            let _gates: Vec<_> = gates.iter().map(|drive| drive.locks().gate.write()).collect();
+            self.engine.change(|catalog| catalog.snapshot_drives(&new))
+        });
+        let ids = ids.context(doing)?;
+        self.engine.make_durable(self.engine.completed()).context(doing)?;
+        let catalog = self.engine.catalog.read();
+        ids.into_iter().map(|id| Snapshot::find(&self.engine, &catalog, id)).collect()
+    }
+
+    /// Makes durable whatever was written to any drive before the call (D2).
+    ///
+    /// # Errors
+    /// `Poisoned`, `Closed`, `NoSpace`, `Io`.
+    pub fn flush(&self) -> Result<()> {
+        let _life = self.engine.writable()?;
+        self.engine.flush()
+    }
+
+    /// Gives the store more capacity. Durable when it returns.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for less than it has, `NoSpace`, `Io`; a block device cannot be grown from here.
+    pub fn grow(&self, capacity_bytes: u64) -> Result<()> {
+        let _life = self.engine.writable()?;
+        let doing = || format!("grow the store to {capacity_bytes} bytes");
+        let blocks = capacity_bytes / BLOCK_BYTES;
+        if blocks < self.engine.space.store_blocks() {
+            return Err(Error::invalid("a store cannot shrink").context(doing()));
+        }
+        self.engine.device.grow(blocks * BLOCK_BYTES).context(doing)?;
+        self.engine.change(|catalog| {
+            self.engine.space.grow(blocks)?;
+            catalog.set_changed();
+            Ok(())
+        })?;
+        self.engine.make_durable(self.engine.completed()).context(doing)
+    }
+
+    /// Where the space went. Costs nothing.
+    #[must_use]
+    pub fn usage(&self) -> StoreUsage {
+        let reclaiming = self.engine.catalog.read().condemned();
+        let usage = self.engine.space.usage();
+        StoreUsage {
+            capacity_bytes: self.engine.space.store_blocks() * BLOCK_BYTES,
+            data_bytes: usage.data_blocks * BLOCK_BYTES,
+            metadata_bytes: (usage.tree_pages + usage.header_blocks) * BLOCK_BYTES,
+            free_bytes: usage.free_blocks * BLOCK_BYTES,
+            reclaiming,
+        }
+    }
+
+    /// What the store says of itself.
+    #[must_use]
+    pub fn info(&self) -> StoreInfo {
+        let superblock = self.engine.superblock();
+        let catalog = self.engine.catalog.read();
+        StoreInfo {
+            uuid: Uuid::from_bytes(superblock.store_id),
+            format_version: FORMAT_VERSION,
+            generation: superblock.generation.0,
+            epoch: catalog.epoch().0,
+            drives: catalog.drives().count() as u64,
+            snapshots: catalog.snapshots().count() as u64,
+            bookmarks: catalog.bookmarks().count() as u64,
+            was_clean: self.engine.was_clean,
+        }
+    }
+
+    /// Gives back the space of deleted drives and snapshots: visits about `budget` extents at most and returns.
+    ///
+    /// What is given back can be used again after the next flush. Interrupted by a crash it goes on where the last commit left it.
+    /// Deleted snapshots are left alone as long as somebody holds a [`Snapshot`] of them.
+    ///
+    /// # Errors
+    /// `NoSpace` if the store is so full that not even its reserve is left, `Corrupt`, `Poisoned`, `Closed`, `Io`.
+    pub fn reclaim(&self, budget: u64) -> Result<Reclaimed> {
+        let _life = self.engine.writable()?;
+        let step = self.engine.reclaim_step(budget).context(|| "give back the space of deleted things")?;
+        Ok(Reclaimed { freed_bytes: step.freed_blocks * BLOCK_BYTES, visited: step.visited, done: step.done })
+    }
+
+    /// Walks the whole store as of its last commit (changes are committed first) and reports every broken invariant.
+    ///
+    /// Drives can be read and written meanwhile; what must commit waits. Costs a read of all metadata, and memory for each
+    /// extent of each table page, see [`CheckReport`].
+    ///
+    /// # Errors
+    /// `Poisoned`, `Closed`, `Io`; what is found wrong is in the report.
+    pub fn check(&self) -> Result<CheckReport> {
+        self.check_with(&mut |_| {})
+    }
+
+    /// [`Store::check`], telling how far it is.
+    ///
+    /// # Errors
+    /// As [`Store::check`].
+    pub fn check_with(&self, progress: &mut dyn FnMut(CheckProgress)) -> Result<CheckReport> {
+        let _life = self.engine.alive()?;
+        self.engine.with_last_commit(|superblock| crate::check::check(&*self.engine.device, superblock, progress))
+    }
+
+    /// Commits, marks the store clean and lets go of it; every handle then answers `Closed`.
+    ///
+    /// Dropping the last handle does the same but cannot report errors.
+    ///
+    /// # Errors
+    /// `Poisoned`, `NoSpace`, `Io`; what was flushed before is safe all the same.
+    pub fn close(&self) -> Result<()> {
+        self.engine.close()
+    }
+}

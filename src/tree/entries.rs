@@ -1,0 +1,166 @@
+//! What stands under a key in a tree of fixed entries, and which entries are near it?
+//!
+//! Extent tables, birth histograms and the group tree are trees of 24-byte entries. Looking up reads one page a level and
+//! allocates nothing.
+
+use std::ops::ControlFlow;
+
+use super::layout::Fixed;
+use super::search::{self, child, child_index, place, read, top};
+use super::{Dropped, Pages, PagesMut, edit};
+use crate::error::Result;
+use crate::format::entry::{self, Value};
+use crate::format::page::{self, Page, PagePointer, Root};
+use crate::units::{Epoch, PhysicalBlock};
+
+/// The value under `key`.
+pub fn get(pages: &impl Pages, root: &Root, key: u64) -> Result<Option<Value>> {
+    let Some(leaf) = search::leaf::<Fixed>(pages, root, key)? else { return Ok(None) };
+    let place = place::<Fixed>(leaf, key);
+    Ok(place.found.then(|| entry::value(leaf, place.index)))
+}
+
+/// The entry with the greatest key that is not above `key`.
+pub fn floor(pages: &impl Pages, root: &Root, key: u64) -> Result<Option<(u64, Value)>> {
+    let Some((mut pointer, level)) = top(root)? else { return Ok(None) };
+    // A branch's key for a child may be lower than the child's first: then the floor is the last entry of the page before.
+    let mut before = None;
+    for level in (1..=level).rev() {
+        let branch = read::<Fixed>(pages, pointer, level)?;
+        let index = child_index(branch, key);
+        if index > 0 {
+            before = Some((child(branch, index - 1), level - 1));
+        }
+        pointer = child(branch, index);
+    }
+    let leaf = read::<Fixed>(pages, pointer, 0)?;
+    let place = place::<Fixed>(leaf, key);
+    match (place.found, place.index.checked_sub(1), before) {
+        (true, _, _) => Ok(Some(entry_at(leaf, place.index))),
+        (false, Some(index), _) => Ok(Some(entry_at(leaf, index))),
+        (false, None, Some((pointer, level))) => edge(pages, pointer, level, |page| page::count(page) - 1).map(Some),
+        (false, None, None) => Ok(None),
+    }
+}
+
+/// The entry with the smallest key that is not below `key`.
+pub fn ceiling(pages: &impl Pages, root: &Root, key: u64) -> Result<Option<(u64, Value)>> {
+    let Some((mut pointer, level)) = top(root)? else { return Ok(None) };
+    let mut behind = None;
+    for level in (1..=level).rev() {
+        let branch = read::<Fixed>(pages, pointer, level)?;
+        let index = child_index(branch, key);
+        if index + 1 < page::count(branch) {
+            behind = Some((child(branch, index + 1), level - 1));
+        }
+        pointer = child(branch, index);
+    }
+    let leaf = read::<Fixed>(pages, pointer, 0)?;
+    let place = place::<Fixed>(leaf, key);
+    match behind {
+        _ if place.index < page::count(leaf) => Ok(Some(entry_at(leaf, place.index))),
+        Some((pointer, level)) => edge(pages, pointer, level, |_| 0).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// One thing that stands in a page.
+pub enum Part {
+    /// A page of the next level, in a branch. Its entries have keys of at least `key`.
+    Child {
+        /// The branch's key for it.
+        key: u64,
+        /// The page.
+        pointer: PagePointer,
+        /// Its level.
+        level: u8,
+    },
+    /// An entry, in a leaf.
+    Entry {
+        /// Its key.
+        key: u64,
+        /// Its value.
+        value: Value,
+    },
+}
+
+/// What stands in the page behind `pointer`, in order, less what lies before the key `from`.
+pub fn parts<'p, P: Pages>(
+    pages: &'p P,
+    pointer: PagePointer,
+    level: u8,
+    from: u64,
+) -> Result<impl DoubleEndedIterator<Item = Part> + use<'p, P>> {
+    let page = read::<Fixed>(pages, pointer, level)?;
+    let first = if level == 0 { place::<Fixed>(page, from).index } else { child_index(page, from) };
+    Ok((first..page::count(page)).map(move |index| match level {
+        0 => Part::Entry { key: entry::key(page, index), value: entry::value(page, index) },
+        _ => Part::Child { key: entry::key(page, index), pointer: child(page, index), level: level - 1 },
+    }))
+}
+
+fn entry_at(leaf: &Page, index: usize) -> (u64, Value) {
+    (entry::key(leaf, index), entry::value(leaf, index))
+}
+
+/// The entry on one side of the tree beneath `pointer`.
+fn edge(pages: &impl Pages, mut pointer: PagePointer, level: u8, side: fn(&Page) -> usize) -> Result<(u64, Value)> {
+    for level in (1..=level).rev() {
+        let branch = read::<Fixed>(pages, pointer, level)?;
+        pointer = child(branch, side(branch));
+    }
+    let leaf = read::<Fixed>(pages, pointer, 0)?;
+    Ok(entry_at(leaf, side(leaf)))
+}
+
+/// Adds an entry or replaces its value. Fails with `NoSpace` if there is no page to be had, with `Corrupt` if one cannot be
+/// read; the tree may then be left half changed, unless it was the path down that could not be read.
+pub fn insert<P: PagesMut>(pages: &mut P, root: &Root, key: u64, value: &Value, dropped: &mut Vec<Dropped>) -> Result<Root> {
+    edit::insert::<Fixed, P>(pages, root, key, value, dropped)
+}
+
+/// Removes an entry and returns its value; nothing is copied if there is none. Fails as [`insert`] does.
+pub fn remove<P: PagesMut>(pages: &mut P, root: &Root, key: u64, dropped: &mut Vec<Dropped>) -> Result<(Root, Option<Value>)> {
+    edit::remove::<Fixed, P>(pages, root, key, dropped)
+}
+
+/// Calls `found` with each entry in order, starting at the floor of `from`, which may cover it, else at its ceiling.
+pub fn visit(
+    pages: &impl Pages,
+    root: &Root,
+    from: u64,
+    found: &mut impl FnMut(u64, &Value) -> Result<ControlFlow<()>>,
+) -> Result<()> {
+    let from = floor(pages, root, from)?.map_or(from, |(key, _)| key);
+    search::visit::<Fixed, _>(pages, root, from, None, &mut |page, index| {
+        found(entry::key(page, index), &entry::value(page, index))
+    })
+}
+
+/// Calls `found` with each entry of each page born after `epoch`, in order, starting where [`visit`] does. Pages born earlier are not read, nor is what is
+/// beneath them; entries born earlier may stand in a later page and are the caller's to leave out.
+pub fn visit_born_after(
+    pages: &impl Pages,
+    root: &Root,
+    epoch: Epoch,
+    from: u64,
+    found: &mut impl FnMut(u64, &Value) -> Result<ControlFlow<()>>,
+) -> Result<()> {
+    let from = floor(pages, root, from)?.map_or(from, |(key, _)| key);
+    search::visit::<Fixed, _>(pages, root, from, Some(epoch), &mut |page, index| {
+        found(entry::key(page, index), &entry::value(page, index))
+    })
+}
+
+/// Does the tree hold `page`, which is of level `level` and starts with `first_key`? Reads the pages above it, never it.
+pub fn holds_page(pages: &impl Pages, root: &Root, page: PhysicalBlock, level: u8, first_key: u64) -> Result<bool> {
+    let Some((mut pointer, top_level)) = top(root)? else { return Ok(false) };
+    if level > top_level {
+        return Ok(false);
+    }
+    for level in (level + 1..=top_level).rev() {
+        let branch = read::<Fixed>(pages, pointer, level)?;
+        pointer = child(branch, child_index(branch, first_key));
+    }
+    Ok(pointer.page == page)
+}

@@ -1,0 +1,233 @@
+//! Which version of a page counts: the one on the heap or the one on the device?
+//!
+//! A page changed since the last durable commit is on the heap; every other page is read where it lies in the map and
+//! checked at its first use.
+//!
+//! Invariants:
+//! 1. A page on the heap is newer than the same page on the device.
+//! 2. Only pages of the working generation are changed; those of the commit that is being written stay as they are.
+//! 3. A page leaves the heap when its commit is durable or when its last holder dropped it, never before.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::Pages;
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::format::entry;
+use crate::format::group;
+use crate::format::page::{self, Page, PageKind, PagePointer, Root};
+use crate::units::{BLOCK_BYTES, Epoch, Generation, PhysicalBlock};
+
+/// The pages of some trees, changed and unchanged.
+pub struct WorkingSet {
+    device: Arc<dyn Device>,
+    verified: Arc<VerifiedPages>,
+    seed: u32,
+    working: Generation,
+    changed: HashMap<u64, Changed, PageHash>,
+}
+
+struct Changed {
+    page: Arc<Page>,
+    generation: Generation,
+    sealed: Option<u32>,
+}
+
+/// A page to be written, and where.
+pub type SealedPage = (PhysicalBlock, Arc<Page>);
+
+impl WorkingSet {
+    /// Nothing changed yet; the next commit will be `working`.
+    pub fn new(device: Arc<dyn Device>, verified: Arc<VerifiedPages>, seed: u32, working: Generation) -> Self {
+        Self { device, verified, seed, working, changed: HashMap::default() }
+    }
+
+    /// The generation that changes belong to.
+    pub fn working(&self) -> Generation {
+        self.working
+    }
+
+    /// How many pages are on the heap.
+    pub fn changed_pages(&self) -> usize {
+        self.changed.len()
+    }
+
+    /// Was the page made in the working generation?
+    pub fn is_working(&self, page: PhysicalBlock) -> bool {
+        self.changed.get(&page.0).is_some_and(|changed| changed.generation == self.working)
+    }
+
+    /// Puts a blank page of the working generation at `at`.
+    pub fn add(&mut self, at: PhysicalBlock, kind: PageKind, level: u8, birth: Epoch) -> PagePointer {
+        let page = page::blank(kind, level, at, birth, self.working);
+        self.place(at, page, birth)
+    }
+
+    /// Puts a copy of the page behind `pointer` at `at`, as a page of the working generation.
+    pub fn copy(
+        &mut self,
+        at: PhysicalBlock,
+        pointer: PagePointer,
+        level: u8,
+        leaf: PageKind,
+        birth: Epoch,
+    ) -> Result<PagePointer> {
+        let mut page = *self.read(pointer, level, leaf)?;
+        page::readdress(&mut page, at, birth, self.working);
+        Ok(self.place(at, page, birth))
+    }
+
+    fn place(&mut self, at: PhysicalBlock, page: Page, birth: Epoch) -> PagePointer {
+        let changed = Changed { page: Arc::new(page), generation: self.working, sealed: None };
+        self.changed.insert(at.0, changed);
+        PagePointer { page: at, birth, crc: 0 }
+    }
+
+    /// The bytes of a page of the working generation.
+    pub fn edit(&mut self, pointer: PagePointer) -> &mut Page {
+        let changed = self.changed.get_mut(&pointer.page.0).expect("only pages on the heap are changed");
+        assert_eq!(changed.generation, self.working, "a page of a commit that is being written is not changed");
+        changed.sealed = None;
+        Arc::make_mut(&mut changed.page)
+    }
+
+    /// Nobody holds the page any more.
+    pub fn forget(&mut self, page: PhysicalBlock) {
+        if self.is_working(page) {
+            self.changed.remove(&page.0);
+        }
+    }
+
+    /// Gives every changed page under `root` its checksum and its parent the pointer with it; returns the root's own.
+    pub fn seal(&mut self, root: Root) -> Root {
+        Root { pointer: root.pointer.map(|pointer| self.seal_page(pointer, root.level)), level: root.level }
+    }
+
+    fn seal_page(&mut self, pointer: PagePointer, level: u8) -> PagePointer {
+        // A checksum of 0 says "not known yet"; a page whose checksum really is 0 costs one look-up.
+        if pointer.crc != 0 {
+            return pointer;
+        }
+        let Some(changed) = self.changed.get(&pointer.page.0) else { return pointer };
+        if let Some(crc) = changed.sealed {
+            return PagePointer { crc, ..pointer };
+        }
+        let mut page = Arc::clone(&changed.page);
+        if level > 0 {
+            for index in 0..page::count(&page) {
+                let child = entry::decode_pointer(&entry::value(&page, index));
+                let sealed = self.seal_page(child, level - 1);
+                if sealed != child {
+                    let key = entry::key(&page, index);
+                    entry::put(Arc::make_mut(&mut page), index, key, &entry::encode_pointer(sealed));
+                }
+            }
+        }
+        let changed = self.changed.get_mut(&pointer.page.0).expect("sealing children removes no page");
+        changed.page = page;
+        let crc = page::seal(Arc::make_mut(&mut changed.page), self.seed);
+        changed.sealed = Some(crc);
+        PagePointer { crc, ..pointer }
+    }
+
+    /// Hands out the sealed pages of the working generation and begins the next one.
+    pub fn begin_next(&mut self, out: &mut Vec<SealedPage>) {
+        for (number, changed) in &self.changed {
+            // A page that no root reaches any more was never sealed; nobody will read it.
+            if changed.generation == self.working && changed.sealed.is_some() {
+                out.push((PhysicalBlock(*number), Arc::clone(&changed.page)));
+            }
+        }
+        self.working = self.working.next();
+    }
+
+    /// Commit `generation` is durable: the device has its pages.
+    pub fn committed(&mut self, generation: Generation) {
+        self.changed.retain(|_, changed| changed.generation > generation);
+    }
+}
+
+impl Pages for WorkingSet {
+    fn read(&self, pointer: PagePointer, level: u8, leaf: PageKind) -> Result<&Page> {
+        if let Some(changed) = self.changed.get(&pointer.page.0) {
+            return Ok(&changed.page);
+        }
+        if group::place_of(pointer.page).is_none() {
+            return Err(Error::corrupt(format!("page {}: no tree page can be there", pointer.page)));
+        }
+        let page = mapped_page(&*self.device, pointer.page)?;
+        if !self.verified.contains(pointer.page) {
+            page::verify_pointed(page, self.seed, pointer, level, leaf).map_err(Error::corrupt)?;
+            if page::count(page) == 0 {
+                return Err(Error::corrupt(format!("page {}: it is empty", pointer.page)));
+            }
+            self.verified.insert(pointer.page);
+        }
+        Ok(page)
+    }
+}
+
+/// The page in block `at`, where it lies in the map.
+pub fn mapped_page(device: &dyn Device, at: PhysicalBlock) -> Result<&Page> {
+    if at.0 >= device.len_bytes() / BLOCK_BYTES {
+        return Err(Error::corrupt(format!("page {at}: it lies behind the end of the store")));
+    }
+    Ok(device.mapped(at.offset()..at.offset() + BLOCK_BYTES).try_into().expect("a block is as long as a page"))
+}
+
+/// Pages whose checksum was found right since the store was opened: a fixed half MiB, whatever the store's size.
+///
+/// A page whose slot another one took is checked again at its next use.
+pub struct VerifiedPages {
+    slots: Box<[AtomicU64]>,
+}
+
+const VERIFIED_SLOTS: u64 = 1 << 16;
+
+impl VerifiedPages {
+    /// No page was checked yet.
+    pub fn new() -> Self {
+        Self { slots: (0..VERIFIED_SLOTS).map(|_| AtomicU64::new(0)).collect() }
+    }
+
+    /// Was the page checked?
+    pub fn contains(&self, page: PhysicalBlock) -> bool {
+        self.slot(page).load(Ordering::Relaxed) == page.0
+    }
+
+    /// The page was checked.
+    pub fn insert(&self, page: PhysicalBlock) {
+        self.slot(page).store(page.0, Ordering::Relaxed);
+    }
+
+    fn slot(&self, page: PhysicalBlock) -> &AtomicU64 {
+        &self.slots[(page.0 % VERIFIED_SLOTS) as usize]
+    }
+}
+
+/// Block numbers are spread by one multiplication: they are ours, nobody can choose them to collide.
+#[derive(Default)]
+pub struct BlockHasher(u64);
+
+/// For maps whose keys are block numbers.
+pub type PageHash = BuildHasherDefault<BlockHasher>;
+
+impl Hasher for BlockHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        let product = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = product ^ product >> 32;
+    }
+}
