@@ -73,13 +73,13 @@ impl Source {
         let catalog = self.engine().catalog.read();
         match self {
             Self::Snapshots(older, newer) => {
-                let (left, right) = (catalog.frozen(older.id())?.table, catalog.frozen(newer.id())?.table);
+                let (left, right) = (catalog.frozen_table(older.id()), catalog.frozen_table(newer.id()));
                 diff_step(&catalog, &left, &right, at, found)?;
                 Ok(newer.size_bytes())
             }
             Self::Live(older, drive) => {
                 let (_, head) = catalog.head_of(drive.id())?;
-                diff_step(&catalog, &catalog.frozen(older.id())?.table, &head.table, at, found)?;
+                diff_step(&catalog, &catalog.frozen_table(older.id()), &head.table, at, found)?;
                 Ok(head.size_bytes)
             }
             Self::Since(drive, epoch) => {

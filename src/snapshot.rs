@@ -104,8 +104,15 @@ pub struct Snapshot {
     uuid: Uuid,
     drive_uuid: Uuid,
     size_bytes: u64,
-    /// Keeps the snapshot's blocks where they are.
-    _pin: Arc<()>,
+    /// Keeps the snapshot's blocks where they are. Never empty before the handle is dropped.
+    pin: Option<Arc<()>>,
+}
+
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        self.pin = None;
+        self.engine.let_others_in();
+    }
 }
 
 impl Snapshot {
@@ -119,7 +126,7 @@ impl Snapshot {
             uuid: name.uuid,
             drive_uuid: name.drive_uuid,
             size_bytes: version.size_bytes,
-            _pin: Arc::clone(&version.pin),
+            pin: Some(Arc::clone(&version.pin)),
         })
     }
 
@@ -231,7 +238,7 @@ impl Snapshot {
             let mut segments = [Segment::default(); SEGMENTS_MAX];
             let count = {
                 let catalog = self.engine.catalog.read();
-                let table = Table { root: catalog.frozen(self.id)?.table, catalog: &catalog };
+                let table = Table { root: catalog.frozen_table(self.id), catalog: &catalog };
                 plan(&table, offset + done as u64, buf.len() - done, &mut segments)?
             };
             done += copy(&*self.engine.device, &segments[..count], &mut buf[done..])?;
@@ -417,7 +424,7 @@ impl SnapshotExtents<'_> {
     fn find_more(&mut self) -> Result<()> {
         let _life = self.snapshot.engine.alive()?;
         let catalog = self.snapshot.engine.catalog.read();
-        let table = catalog.frozen(self.snapshot.id)?.table;
+        let table = catalog.frozen_table(self.snapshot.id);
         let (found, mut seen) = (&mut self.found, 0);
         let mut at = self.at;
         catalog.walk(&table, self.at, &mut |extent| {

@@ -245,6 +245,8 @@ impl Catalog {
         version.state = VersionState::Condemned;
         self.condemned.insert(id);
         self.touch(RecordKind::Version, id);
+        // An empty image has nothing to work off.
+        self.splice(id);
     }
 
     /// Sets how long a drive's image is. A shorter one is `trimming` until everything behind its end is removed.

@@ -220,7 +220,7 @@ impl Catalog {
         let mut at = id;
         while at != ROOT {
             let Some(version) = self.versions.find(at) else { return };
-            if !version.is_condemned() || !version.is_empty() || version.children.len() > 1 || version.is_pinned() {
+            if !version.is_condemned() || !version.is_empty() || version.children.len() > 1 {
                 return;
             }
             let version = self.versions.remove(at).expect("it was just looked at");

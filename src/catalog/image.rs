@@ -57,12 +57,10 @@ impl Catalog {
         self.version(id)
     }
 
-    /// A snapshot's version, even a deleted one that somebody still holds a handle of.
-    ///
-    /// # Errors
-    /// `NotFound`
-    pub fn frozen(&self, id: ObjectId) -> Result<&Version> {
-        self.versions.find(id).ok_or_else(super::objects::no_such_snapshot)
+    /// A snapshot's table, even a deleted one's that somebody still holds a handle of: as long as he does, only an empty
+    /// image is taken out of the history.
+    pub fn frozen_table(&self, id: ObjectId) -> Root {
+        self.versions.find(id).map_or(Root::EMPTY, |version| version.table)
     }
 
     /// The first extent of a table that ends behind `from`. Holes that are kept for bookmarks are extents too.

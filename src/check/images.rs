@@ -12,7 +12,7 @@ use super::holdings::Holdings;
 use super::leaves::{buckets, extents, judge_buckets, judge_extents};
 use super::lineage::{Lineage, Step};
 use super::report::{Findings, ProblemKind};
-use super::tree::{Role, Tree};
+use super::tree::{Role, Summary, Tree};
 use super::walk::{Unsound, Walk};
 use crate::format::page::{Page, PagePointer, Root};
 use crate::format::record::VersionState;
@@ -53,7 +53,7 @@ impl Counts {
 /// Judges what every version holds.
 pub fn judge(walk: &mut Walk<'_>, history: &History<'_>) {
     let mut seen: Vec<Option<Seen>> = vec![None; history.versions.len()];
-    // For a deleted version: one at or below it that was walked, to compare its other descendants with.
+    // For a deleted version: one below it that was walked, to compare its other descendants with.
     let mut relative: Vec<Option<Index>> = vec![None; history.versions.len()];
     let mut steps: Vec<Step> = Vec::new();
     for &index in &history.order {
@@ -72,7 +72,8 @@ pub fn judge(walk: &mut Walk<'_>, history: &History<'_>) {
         let above = version.above.map(|above| history.versions[above].end);
         let image = Image { version, lineage: Lineage { steps: &steps, bookmarks }, above, reference };
         seen[index] = image.judge(walk);
-        if seen[index].is_some() {
+        // What is left of a deleted version says little of what its descendants share.
+        if seen[index].is_some() && version.record.state != VersionState::Condemned {
             let mut at = Some(index);
             while let Some(held) = at.filter(|held| relative[*held].is_none()) {
                 relative[held] = Some(index);
@@ -116,7 +117,8 @@ impl<'a> Image<'a> {
             judge_extents(page, &table_tree, place, findings, space)
         });
         let histogram_summary = walk.tree(&histogram_tree, histogram, &mut |page, place, findings, _| {
-            judge_buckets(page, &histogram_tree, place, findings)
+            judge_buckets(page, &histogram_tree, place, findings);
+            Summary::default()
         });
         let summary = summary.ok()?.unwrap_or_default();
         let image_end = LogicalBlock::at_or_after(record.size_bytes).0;

@@ -45,7 +45,6 @@ pub fn judge_extents(leaf: &Page, tree: &Tree<'_>, place: &str, findings: &mut F
         if let Some(last) = &summary.last {
             judge_neighbours(last, &extent, place, findings);
         }
-        summary.birth_max = summary.birth_max.max(extent.birth.0);
         summary.data_end = extent.physical.map_or(summary.data_end, |_| summary.data_end.max(extent.end().0));
         summary.first = summary.first.or(Some(extent));
         summary.last = Some(extent);
@@ -53,8 +52,7 @@ pub fn judge_extents(leaf: &Page, tree: &Tree<'_>, place: &str, findings: &mut F
     summary
 }
 
-pub fn judge_buckets(leaf: &Page, tree: &Tree<'_>, place: &str, findings: &mut Findings) -> Summary {
-    let mut summary = Summary::default();
+pub fn judge_buckets(leaf: &Page, tree: &Tree<'_>, place: &str, findings: &mut Findings) {
     for (birth, value) in entries(leaf) {
         let blocks = entry::decode_bucket(&value);
         if blocks == 0 || entry::encode_bucket(blocks) != value {
@@ -63,7 +61,5 @@ pub fn judge_buckets(leaf: &Page, tree: &Tree<'_>, place: &str, findings: &mut F
         if let Err(detail) = tree.judge_birth(page::birth(leaf).0, birth) {
             findings.add(ProblemKind::BirthOutOfInterval, place, format_args!("its bucket {birth}: {detail}"));
         }
-        summary.birth_max = summary.birth_max.max(birth);
     }
-    summary
 }

@@ -90,8 +90,6 @@ pub struct Summary {
     pub first_key: u64,
     /// The largest key below it.
     pub last_key: u64,
-    /// The latest birth below it, its own included.
-    pub birth_max: u64,
     /// Where the last extent that maps data ends.
     pub data_end: u64,
     /// The first extent below it.

@@ -36,7 +36,7 @@ pub struct PageFacts {
 /// A tree that could not be walked to its end, or whose keys are in disorder.
 pub struct Unsound;
 
-/// Judges a leaf's content on its first visit, and fills in what a [`Summary`] says of extents and births.
+/// Judges a leaf's content on its first visit, and fills in what a [`Summary`] says of extents.
 pub type LeafJudge<'j> = dyn FnMut(&Page, &str, &mut Findings, &Space) -> Summary + 'j;
 
 /// The walk through a store: where it reads, what it has seen, what it found.
@@ -99,7 +99,6 @@ impl<'a> Walk<'a> {
         self.judge_header(tree, &place, &page, level)?;
         (facts.summary, facts.sound) =
             if level == 0 { self.leaf(tree, &place, &page, judge) } else { self.branch(tree, &place, &page, level, judge) };
-        facts.summary.birth_max = facts.summary.birth_max.max(pointer.birth.0);
         self.pages.insert(pointer.page.0, facts);
         self.findings.incomplete |= !facts.sound;
         facts.sound.then_some(facts.summary)
@@ -139,12 +138,7 @@ impl<'a> Walk<'a> {
                 format_args!("born in epoch {}, it belongs to version {owner} and to version {}", pointer.birth, facts.owner);
             findings.add(ProblemKind::DoubleUse, place, detail);
         }
-        if let Some(lineage) = tree.lineage
-            && facts.summary.birth_max > lineage.end()
-        {
-            let detail = format_args!("it leads to a birth of {}, the last may be {}", facts.summary.birth_max, lineage.end());
-            findings.add(ProblemKind::BirthOutOfInterval, place, detail);
-        }
+        // Agreement on the owner says that nothing below is too young for this holder either: see `freeze_between`.
         facts.sound.then_some(facts.summary)
     }
 
@@ -270,7 +264,6 @@ impl<'a> Walk<'a> {
                 judge_neighbours(last, first, place, &mut self.findings);
             }
             summary.last_key = child.last_key.max(key);
-            summary.birth_max = summary.birth_max.max(child.birth_max);
             summary.data_end = summary.data_end.max(child.data_end);
             summary.first = summary.first.or(child.first);
             summary.last = child.last.or(summary.last);

@@ -170,11 +170,17 @@ impl Engine {
         }
         *closed = true;
         let result = self.commit_last();
-        // Who still holds a snapshot may look at its bytes: the file is kept from others until he is done.
-        if !self.catalog.read().is_pinned() {
+        drop(closed);
+        self.let_others_in();
+        result
+    }
+
+    /// Lets others open a store that is closed. Who still holds a snapshot may be looking at its bytes where they lie: the file
+    /// is kept from others until he is done.
+    pub fn let_others_in(&self) {
+        if *self.life.read_recursive() && !self.catalog.read_recursive().is_pinned() {
             self.device.unlock();
         }
-        result
     }
 
     fn commit_last(&self) -> Result<()> {

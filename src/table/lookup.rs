@@ -11,7 +11,7 @@ use crate::tree::{Pages, entries};
 use crate::units::LogicalBlock;
 
 /// The whole extent that covers `block`, which may be a tombstone.
-pub fn lookup(pages: &impl Pages, root: &Root, block: LogicalBlock) -> Result<Option<Extent>> {
+pub(super) fn lookup(pages: &impl Pages, root: &Root, block: LogicalBlock) -> Result<Option<Extent>> {
     Ok(at_or_before(pages, root, block)?.filter(|extent| extent.end() > block))
 }
 

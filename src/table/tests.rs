@@ -5,7 +5,8 @@ use std::ops::{ControlFlow, Range};
 
 use proptest::prelude::*;
 
-use super::{Change, diff, insert, lookup, next, parts_not_held, remove, walk, walk_born_after};
+use super::lookup::lookup;
+use super::{Change, diff, insert, next, parts_not_held, remove, walk, walk_born_after};
 use crate::error::ErrorKind;
 use crate::format::entry::Extent;
 use crate::format::page::Root;

@@ -146,7 +146,8 @@ pub fn visit_born_after(
     from: u64,
     found: &mut impl FnMut(u64, &Value) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
-    let from = floor(pages, root, from)?.map_or(from, |(key, _)| key);
+    // From the very start there is no way down to search first, whose pages may all be older.
+    let from = if from == 0 { 0 } else { floor(pages, root, from)?.map_or(from, |(key, _)| key) };
     search::visit::<Fixed, _>(pages, root, from, Some(epoch), &mut |page, index| {
         found(entry::key(page, index), &entry::value(page, index))
     })

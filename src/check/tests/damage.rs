@@ -409,6 +409,18 @@ fn group_that_holds_what_it_must_not_is_bad() {
 }
 
 #[test]
+fn block_that_is_page_and_data_is_used_twice() {
+    let family = family();
+    let page = family.own.page;
+    let mut store = family.finish();
+    let early = Extent { physical: Some(page), blocks: 1, ..run(8, 0, 1, 2) };
+    let number = entry::decode_pointer(&entry::value(&store.blocks.pages[&TREE.block(Place(2)).0], 0)).page;
+    store.rewrite(number, |leaf| put_extent(leaf, 1, &early));
+    let found = kinds(&store.check());
+    assert!(found.contains(&DoubleUse) && found.contains(&BadGroup), "{found:?}");
+}
+
+#[test]
 fn tree_page_in_a_group_of_data_is_bad() {
     let mut family = family();
     let mut page = family.sketch.blocks.pages[&family.own.page.0];

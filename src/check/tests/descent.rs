@@ -221,11 +221,8 @@ impl Model {
         let mut leaves: BTreeMap<*const Leaf, Option<(u64, PagePointer)>> = BTreeMap::new();
         let mut tables: BTreeMap<*const Table, (Root, Root, u64)> = BTreeMap::new();
         for (id, member) in &self.members {
-            if !tables.contains_key(&Rc::as_ptr(&member.table)) {
-                let image = draw_table(&mut sketch, &member.table, &mut leaves, tamper);
-                tables.insert(Rc::as_ptr(&member.table), image);
-            }
-            let image = tables[&Rc::as_ptr(&member.table)];
+            let drawn = tables.entry(Rc::as_ptr(&member.table));
+            let image = *drawn.or_insert_with(|| draw_table(&mut sketch, &member.table, &mut leaves, tamper));
             let image = if self.is_empty(*id) { (Root::EMPTY, Root::EMPTY, 0) } else { image };
             sketch.version(*id, (member.state, member.drive, member.parent, member.epoch), image);
             match member.state {

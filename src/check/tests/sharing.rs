@@ -1,11 +1,13 @@
 //! Is every way to hold a block or page twice told from the ways that history allows?
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use super::family::{Condemned, Head, Snapshot};
 use super::sketch::{Sketch, kinds, run};
 use crate::check::ProblemKind::{self, *};
 use crate::format::entry::Extent;
 use crate::format::page::Root;
-use crate::format::record::{RecordKind, SnapshotRecord, VersionState};
+use crate::format::record::{BookmarkRecord, ObjectId, RecordKind, SnapshotRecord, VersionState};
 
 /// A version: number, state, parent, epoch, birth of its pages, extents.
 type Drawn<'a> = (u64, VersionState, u64, u64, u64, &'a [Extent]);
@@ -90,6 +92,44 @@ fn what_a_deleted_version_still_holds_is_in_use() {
     let parent: Drawn<'_> = (1, Condemned, 0, 3, 3, &[run(0, 0, 4, 2), run(6, 6, 1, 3)]);
     assert_eq!(found(&[parent, (2, Head, 1, 0, 4, &[run(0, 0, 4, 2)])]), []);
     assert_eq!(found(&[parent, (2, Head, 1, 0, 4, &[run(6, 6, 1, 4)])]), [DoubleUse]);
+}
+
+#[test]
+fn deleted_versions_without_a_common_forefather_share_nothing() {
+    let strangers: [Drawn<'_>; 2] = [(1, Condemned, 0, 3, 1, &[run(0, 0, 2, 1)]), (2, Condemned, 0, 4, 1, &[run(0, 0, 2, 1)])];
+    assert_eq!(found(&strangers), [DoubleUse]);
+}
+
+#[test]
+fn a_deleted_version_is_worked_off_past_a_bookmark() {
+    // What is left of it is written anew as early as its interval allows: nobody asks what changed in it since a bookmark.
+    let mut sketch = Sketch::new(9);
+    let rest = Root { pointer: Some(sketch.extents(1, &[run(0, 0, 2, 4)])), level: 0 };
+    sketch.version(1, (Condemned, 2, 0, 5), (rest, Root::EMPTY, 0));
+    sketch.version(3, (Head, 2, 1, 0), (Root::EMPTY, Root::EMPTY, 0));
+    sketch.drive(2, 3);
+    let name = String::new();
+    let bookmark =
+        BookmarkRecord { version: 1, uuid: [4; 16], name, drive: ObjectId(2), epoch: 2, referenced_blocks: 0, size_bytes: 4096 };
+    sketch.put(RecordKind::Bookmark, 4, &bookmark);
+    assert_eq!(kinds(&sketch.finish().check()), []);
+}
+
+#[test]
+fn what_heads_below_a_junction_share_is_walked_once() {
+    let mut sketch = Sketch::new(9);
+    sketch.version(1, (Condemned, 1, 0, 3), (Root::EMPTY, Root::EMPTY, 0));
+    let leaves: Vec<_> = (0..40).map(|at| (at, sketch.extents(2, &[run(at, 2 * at as u32, 1, 2)]))).collect();
+    let table = sketch.branch(1, 2, &leaves);
+    let histogram = sketch.histogram(2, &[(2, 40)]);
+    for id in 2..52 {
+        sketch.version(id, (Head, 100 + id, 1, 0), (table, histogram, 40));
+        sketch.drive(100 + id, id);
+    }
+    let store = sketch.finish();
+    let report = store.check();
+    assert!(report.is_clean(), "{report}");
+    assert!(store.blocks.reads.load(Relaxed) < 2 * report.tree_pages, "shared pages are read again for each holder");
 }
 
 /// Two heads under one junction (or under nothing) whose tables are one page.

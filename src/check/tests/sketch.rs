@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::check::{CheckReport, ProblemKind, check};
 use crate::device::Device;
@@ -22,8 +23,10 @@ const GENERATION: Generation = Generation(7);
 const SEED: u32 = 0x1234_5678;
 
 /// Blocks that were written; all others read as zeroes. There is no map, and `check` must not ask for one.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct Blocks {
+    /// How often something was read.
+    pub reads: AtomicU64,
     pub pages: BTreeMap<u64, Page>,
     /// Blocks that the system refuses to read.
     pub broken: BTreeSet<u64>,
@@ -36,6 +39,7 @@ impl Device for Blocks {
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
         assert!(offset.is_multiple_of(BLOCK_BYTES) && buf.len() == BLOCK_LEN, "pages are read one by one");
+        self.reads.fetch_add(1, Relaxed);
         let block = offset / BLOCK_BYTES;
         if self.broken.contains(&block) {
             return Err(io::Error::other("the disk is broken here"));
@@ -250,7 +254,6 @@ impl Sketch {
 }
 
 /// A committed state.
-#[derive(Clone)]
 pub struct Sketched {
     pub blocks: Blocks,
     pub superblock: Superblock,
