@@ -1,4 +1,6 @@
-//! floe: an embedded storage engine for drive images with copy-on-write snapshots.
+//! What does the crate offer?
+//!
+//! floe is an embedded storage engine for drive images with copy-on-write snapshots.
 //!
 //! A [`Store`] is one file (or block device) that holds [`Drive`]s and [`Snapshot`]s. A snapshot freezes a drive's extent
 //! table, so only what changes afterwards takes space, and its [`allocated_size`](Snapshot::allocated_size) is exactly that

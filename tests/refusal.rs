@@ -50,7 +50,7 @@ impl Furnished {
 }
 
 fn create(path: &Path) -> Store {
-    Store::options().capacity(StoreOptions::CAPACITY_MIN).create(path).unwrap()
+    Store::options().capacity(StoreOptions::CAPACITY_MIN + (32 << 20)).create(path).unwrap()
 }
 
 fn open(path: &Path) -> Result<Store, Error> {

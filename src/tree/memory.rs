@@ -1,4 +1,6 @@
-//! Are trees what they should be? Pages in memory that tests count, freeze and look through.
+//! Are trees what they should be?
+//!
+//! Pages in memory that tests count, freeze and look through.
 //!
 //! Invariants:
 //! 1. A frozen page never changes: `edit` refuses it, so a frozen root stays readable byte for byte.
