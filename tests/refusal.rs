@@ -49,8 +49,11 @@ impl Furnished {
     }
 }
 
+/// Two groups: one for data, one for tree pages.
+const CAPACITY_BYTES: u64 = 256 << 20;
+
 fn create(path: &Path) -> Store {
-    Store::options().capacity(StoreOptions::CAPACITY_MIN + (32 << 20)).create(path).unwrap()
+    Store::options().capacity(CAPACITY_BYTES).create(path).unwrap()
 }
 
 fn open(path: &Path) -> Result<Store, Error> {

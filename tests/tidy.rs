@@ -114,7 +114,7 @@ fn sockets_runtimes_and_clocks(sources: &[Source]) -> Vec<String> {
         .collect()
 }
 
-/// A file answers one question, and says which in its first line.
+/// A file answers one question, and says which in its first line. That of lib.rs is the crate's title.
 fn files_without_question(sources: &[Source]) -> Vec<String> {
     let asks = |source: &&Source| source.text.lines().next().is_some_and(|line| line.starts_with("//! ") && line.ends_with('?'));
     sources

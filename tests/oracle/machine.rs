@@ -50,7 +50,8 @@ impl Home {
 pub struct Machine {
     home: Home,
     settings: Settings,
-    store: Store,
+    /// `None` only while it is closed.
+    open: Option<Store>,
     model: Model,
     /// Handles that pin a snapshot's blocks, whether it was deleted since or not.
     held: Vec<(Snapshot, Image)>,
@@ -94,7 +95,7 @@ impl Machine {
         let mut machine = Self {
             home,
             settings,
-            store,
+            open: Some(store),
             model: Model::new(),
             held: Vec::new(),
             names: 0,
@@ -113,7 +114,7 @@ impl Machine {
         self.apply(operation)?;
         let thorough = self.steps.is_multiple_of(THOROUGH_EVERY) || matches!(operation, Operation::Reopen);
         let reading = if thorough { Reading::Thorough } else { Reading::Light };
-        judge(&self.store, &self.model, reading)?;
+        judge(self.store(), &self.model, reading)?;
         for (snapshot, image) in &self.held {
             judge_snapshot(snapshot, image, reading).map_err(|difference| format!("pinned snapshot: {difference}"))?;
         }
@@ -124,10 +125,11 @@ impl Machine {
     }
 
     /// Reopens, looks at everything once more, and deletes everything, in an order that differs from run to run.
-    pub fn finish(mut self) -> Outcome<()> {
+    pub fn finish(&mut self) -> Outcome {
+        self.note("the end");
         self.check()?;
         self.reopen()?;
-        judge(&self.store, &self.model, Reading::Thorough)?;
+        judge(self.store(), &self.model, Reading::Thorough)?;
         let mut dice = self.steps as u8;
         while !self.model.drives.is_empty() || !self.model.snapshots.is_empty() {
             dice = dice.wrapping_mul(37).wrapping_add(11);
@@ -136,16 +138,16 @@ impl Machine {
             } else {
                 self.delete_snapshot(dice / 3)?;
             }
-            judge(&self.store, &self.model, Reading::Light)?;
+            judge(self.store(), &self.model, Reading::Light)?;
             self.check()?;
             if dice.is_multiple_of(5) {
                 self.drain()?;
             }
         }
         self.drain()?;
-        same("A6: data bytes after everything was deleted", &self.store.usage().data_bytes, &0)?;
+        same("A6: data bytes after everything was deleted", &self.store().usage().data_bytes, &0)?;
         self.check()?;
-        done("close", self.store.close())
+        done("close", self.store().close())
     }
 
     fn apply(&mut self, operation: &Operation) -> Outcome {
@@ -322,7 +324,7 @@ impl Machine {
         let (name, attributes) = (self.next_name("d"), self.some_attributes());
         self.note(format!("create drive {name} of {}+{}", size / BLOCK, size % BLOCK));
         let options = DriveOptions::new(size).name(&name).attributes(attributes.clone());
-        let drive = done("create_drive", self.store.create_drive(options))?;
+        let drive = done("create_drive", self.store().create_drive(options))?;
         self.model.create_drive(drive.uuid(), name, attributes, size);
         Ok(())
     }
@@ -376,7 +378,7 @@ impl Machine {
         self.note(format!("snapshot a group as {names:?}"));
         let mut handles = Vec::new();
         for &index in &indices {
-            handles.push(done("finding a drive", self.store.drive(self.model.drives[index].uuid))?);
+            handles.push(done("finding a drive", self.store().drive(self.model.drives[index].uuid))?);
         }
         let uuids: Vec<Uuid> = indices.iter().map(|_| Uuid::new_v4()).collect();
         let group: Vec<_> = handles
@@ -384,7 +386,7 @@ impl Machine {
             .zip(names.iter().zip(&uuids))
             .map(|(handle, (name, uuid))| (handle, SnapshotOptions::named(name).uuid(*uuid)))
             .collect();
-        let snapshots = done("snapshot_group", self.store.snapshot_group(&group))?;
+        let snapshots = done("snapshot_group", self.store().snapshot_group(&group))?;
         same("uuids of the group", &snapshots.iter().map(Snapshot::uuid).collect(), &uuids)?;
         let members = indices.into_iter().zip(uuids.into_iter().zip(names));
         self.model.snapshot_group(members.map(|(index, (uuid, name))| (index, uuid, name, Vec::new())).collect());
@@ -398,7 +400,7 @@ impl Machine {
             (0..self.model.snapshots.len()).filter(|index| to_any || self.model.snapshots[*index].drive == uuid).collect();
         let Some(snapshot) = choose(snapshot, eligible.len()).map(|index| eligible[index]) else { return Ok(()) };
         self.note(format!("revert {} to {}", self.named(drive), self.model.snapshots[snapshot].name));
-        let handle = done("finding a snapshot", self.store.snapshot(self.model.snapshots[snapshot].uuid))?;
+        let handle = done("finding a snapshot", self.store().snapshot(self.model.snapshots[snapshot].uuid))?;
         let survivors = self.model.survivors(drive, snapshot);
         done("revert_to", drive_handle.revert_to(&handle))?;
         let bookmarks = done("bookmarks", drive_handle.bookmarks())?.iter().map(floe::Bookmark::uuid).collect();
@@ -418,7 +420,7 @@ impl Machine {
         done("delete drive", handle.delete())?;
         self.model.delete_drive(index);
         self.gone("reading a deleted drive", handle.read_at(&mut [0; 16], 0))?;
-        self.gone("finding a deleted drive", self.store.drive(handle.uuid()))
+        self.gone("finding a deleted drive", self.store().drive(handle.uuid()))
     }
 
     fn delete_snapshot(&mut self, snapshot: u8) -> Outcome {
@@ -427,7 +429,7 @@ impl Machine {
         done("delete snapshot", handle.delete())?;
         let deleted = self.model.delete_snapshot(index);
         self.gone("the size of a deleted snapshot", handle.allocated_size())?;
-        self.gone("finding a deleted snapshot", self.store.snapshot(handle.uuid()))?;
+        self.gone("finding a deleted snapshot", self.store().snapshot(handle.uuid()))?;
         judge_snapshot(&handle, &deleted.image, Reading::Light)
             .map_err(|difference| format!("snapshot {} was deleted under a handle: {difference}", deleted.name))
     }
@@ -436,14 +438,14 @@ impl Machine {
         let Some((index, handle)) = self.snapshot_handle(snapshot)? else { return Ok(()) };
         self.held.clear();
         self.drain()?;
-        let before = self.store.usage().data_bytes;
+        let before = self.store().usage().data_bytes;
         let exclusive = done("exclusive_size", handle.exclusive_size())?;
         drop(handle);
         let (name, others) = (self.model.snapshots[index].name.clone(), self.allocated_of_living(index)?);
         self.delete_snapshot(snapshot)?;
         same(format!("A4: sizes after {name} was deleted"), &self.allocated_of_living(usize::MAX)?, &others)?;
         self.drain()?;
-        let given_back = before - self.store.usage().data_bytes;
+        let given_back = before - self.store().usage().data_bytes;
         same(format!("A6: deleting {name} gave back"), &given_back, &exclusive)
     }
 
@@ -452,7 +454,7 @@ impl Machine {
         let mut sizes = Vec::new();
         for (index, snapshot) in self.model.snapshots.iter().enumerate() {
             if index != but && self.model.drive_at(snapshot.drive).is_some() {
-                let handle = done("finding a snapshot", self.store.snapshot(snapshot.uuid))?;
+                let handle = done("finding a snapshot", self.store().snapshot(snapshot.uuid))?;
                 sizes.push((snapshot.uuid, done("allocated_size", handle.allocated_size())?));
             }
         }
@@ -539,12 +541,12 @@ impl Machine {
 
     fn flush_store(&mut self) -> Outcome {
         self.note("flush the store");
-        done("flush", self.store.flush())
+        done("flush", self.store().flush())
     }
 
     fn reclaim(&mut self, budget: u64) -> Outcome {
         self.note(format!("reclaim {budget}"));
-        let reclaimed = done("reclaim", self.store.reclaim(budget))?;
+        let reclaimed = done("reclaim", self.store().reclaim(budget))?;
         if reclaimed.visited > budget + BUDGET_OVERSTEP_MAX {
             return Err(format!("reclaim visited {} extents for a budget of {budget}", reclaimed.visited));
         }
@@ -555,14 +557,14 @@ impl Machine {
     fn drain(&mut self) -> Outcome {
         self.note("drain");
         let mut calls = 0;
-        while !done("reclaim", self.store.reclaim(1 + calls as u64 % 97))?.done {
+        while !done("reclaim", self.store().reclaim(1 + calls as u64 % 97))?.done {
             calls += 1;
             if calls > RECLAIMS_MAX {
                 return Err("reclaim never ends".to_owned());
             }
         }
-        let usage = self.store.usage();
-        let pinned = self.held.iter().any(|(held, _)| self.store.snapshot(held.uuid()).is_err());
+        let usage = self.store().usage();
+        let pinned = self.held.iter().any(|(held, _)| self.store().snapshot(held.uuid()).is_err());
         if pinned {
             return Ok(());
         }
@@ -572,7 +574,7 @@ impl Machine {
 
     fn check(&mut self) -> Outcome {
         self.note("check");
-        let report = done("check", self.store.check())?;
+        let report = done("check", self.store().check())?;
         if !report.is_clean() {
             return Err(format!("check found {} problems: {:#?}", report.problems_total, report.problems));
         }
@@ -582,22 +584,27 @@ impl Machine {
 
     fn reopen(&mut self) -> Outcome {
         self.note("close and open");
-        done("close", self.store.close())?;
+        done("close", self.store().close())?;
+        // A handle that may have lent bytes keeps the file from others; any other keeps nothing.
+        let pinned = !self.held.is_empty();
         for (snapshot, _) in self.held.drain(..) {
             match snapshot.read_at(&mut [0; 16], 0) {
                 Err(error) if error.kind() == ErrorKind::Closed => {}
                 other => return Err(format!("reading through a handle of a closed store: {other:?}")),
             }
         }
-        self.store = done("open", self.home.open(options(&self.settings)))?;
-        same("clean after close", &self.store.info().was_clean, &true)
+        if pinned {
+            self.open = None;
+        }
+        self.open = Some(done("open", self.home.open(options(&self.settings)))?);
+        same("clean after close", &self.store().info().was_clean, &true)
     }
 
     // --- private -----------------------------------------------------------------------------------------------
 
     fn drive(&self, number: u8) -> Outcome<Option<(usize, Drive)>> {
         match choose(number, self.model.drives.len()) {
-            Some(index) => Ok(Some((index, done("finding a drive", self.store.drive(self.model.drives[index].uuid))?))),
+            Some(index) => Ok(Some((index, done("finding a drive", self.store().drive(self.model.drives[index].uuid))?))),
             None => Ok(None),
         }
     }
@@ -606,7 +613,7 @@ impl Machine {
         match choose(number, self.model.snapshots.len()) {
             Some(index) => {
                 let uuid = self.model.snapshots[index].uuid;
-                Ok(Some((index, done("finding a snapshot", self.store.snapshot(uuid))?)))
+                Ok(Some((index, done("finding a snapshot", self.store().snapshot(uuid))?)))
             }
             None => Ok(None),
         }
@@ -618,6 +625,10 @@ impl Machine {
             Err(error) => Err(format!("{what}: {error}, which is not NotFound")),
             Ok(_) => Err(format!("{what} succeeded")),
         }
+    }
+
+    fn store(&self) -> &Store {
+        self.open.as_ref().expect("it is closed only while it is reopened")
     }
 
     fn named(&self, index: usize) -> &str {

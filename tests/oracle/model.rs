@@ -301,6 +301,9 @@ impl Model {
             .collect();
         let met = common.first().map_or(0, |point| point.moment);
         let met_alive = common.iter().find(|point| point.alive).map_or(0, |point| point.moment);
+        // What another drive discarded on its way from there to the snapshot was noted for its own bookmarks alone.
+        let foreign = self.snapshots[snapshot].drive != drive.uuid && met != self.points[self.snapshots[snapshot].point].moment;
+        let met_alive = if foreign { 0 } else { met_alive };
         let until =
             |moment| drive.bookmarks.iter().filter(|mark| mark.moment <= moment).map(|mark| mark.uuid).collect::<BTreeSet<_>>();
         Survivors { surely: until(met_alive), at_most: until(met) }
