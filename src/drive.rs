@@ -336,7 +336,7 @@ impl Drive {
     /// Makes the snapshot's image the drive's, its size included. Durable when it returns (D5).
     ///
     /// Any snapshot of the store will do. The drive's snapshots stay; bookmarks younger than the point where the two histories
-    /// meet go. The cost does not depend on what either holds.
+    /// meet go, and all of them if another drive wrote what lies between that point and the snapshot. The cost does not depend on what either holds.
     ///
     /// # Errors
     /// `NotFound`, `InvalidArgument` for a snapshot of another store, `NoSpace`, `Poisoned`, `Closed`, `Io`.

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::error::{Error, Result};
 use crate::format::record::{ObjectId, RecordKind, VersionState};
 use crate::space::Purpose;
-use crate::units::{BLOCK_BYTES, DRIVE_BYTES_MAX, DRIVE_BYTES_MIN};
+use crate::units::{BLOCK_BYTES, DRIVE_BYTES_MAX, DRIVE_BYTES_MIN, Epoch};
 
 use super::objects::{Bookmark, Drive, SnapshotName, no_such_drive, no_such_snapshot};
 use super::version::{ROOT, Version};
@@ -173,7 +173,8 @@ impl Catalog {
         Ok(())
     }
 
-    /// Makes a snapshot's image the drive's. Bookmarks younger than the point where the two histories meet go.
+    /// Makes a snapshot's image the drive's. Bookmarks younger than the point where the two histories meet go; all of them do
+    /// if what lies between that point and the snapshot was written by another drive.
     ///
     /// # Errors
     /// `NotFound`, `NoSpace`.
@@ -181,8 +182,11 @@ impl Catalog {
         let (old, _) = self.head_of(drive)?;
         let head = self.snapshot(snapshot)?.with_image_of(VersionState::Head, snapshot, drive);
         self.require_room()?;
-        let meeting = self.version(self.versions.meeting_point(old, snapshot))?.epoch;
-        let lost: Vec<ObjectId> = self.drives[&drive].bookmarks.range(meeting..).map(|(_, id)| *id).collect();
+        let meeting = self.versions.meeting_point(old, snapshot);
+        // What another drive discarded on the way to its snapshot left no trace for this drive's bookmarks.
+        let is_own_line = meeting == snapshot || self.version(snapshot)?.drive == drive;
+        let known = if is_own_line { self.version(meeting)?.epoch } else { Epoch(0) };
+        let lost: Vec<ObjectId> = self.drives[&drive].bookmarks.range(known..).map(|(_, id)| *id).collect();
         for bookmark in lost {
             self.delete_bookmark(bookmark)?;
         }

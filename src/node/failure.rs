@@ -63,13 +63,13 @@ impl FailureKind {
     #[must_use]
     pub fn advice(self) -> Option<&'static str> {
         match self {
-            Self::NoSpace => {
-                Some("everything stored before is kept; delete or discard something, or enlarge the store with `floe store grow`")
-            }
+            Self::NoSpace => Some("everything stored before is kept; `floe store grow` makes a full store larger"),
             Self::Locked => Some("nothing was changed; wait for that process, or stop it"),
             Self::NotAStore => Some("nothing was changed; make a store with `floe store create`"),
             Self::UnsupportedFormat => Some("nothing was changed; use a newer floe"),
-            Self::Corrupt => Some("nothing damaged was believed; `floe store check` names every damage it can find"),
+            Self::Corrupt => Some(
+                "what is damaged was not used; if the store opens, `floe store check` names every damage; if not, restore it from a copy",
+            ),
             Self::Poisoned => Some("everything up to the last flush is safe; run the command again: opening recovers the store"),
             Self::InvalidArgument
             | Self::NotFound

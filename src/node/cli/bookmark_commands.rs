@@ -6,6 +6,7 @@ use super::{changes, json, text};
 use crate::node::failure::Failure;
 use crate::node::service::{bookmarks, select};
 use clap::Subcommand;
+use clap::builder::NonEmptyStringValueParser;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum BookmarkCommand {
@@ -14,7 +15,7 @@ pub(super) enum BookmarkCommand {
         /// Of which drive
         drive: String,
         /// Its name
-        #[arg(long)]
+        #[arg(long, value_parser = NonEmptyStringValueParser::new())]
         name: String,
     },
     /// List all bookmarks, or those of one drive

@@ -10,6 +10,7 @@ use crate::Store;
 use crate::node::failure::Failure;
 use crate::node::service::objects::DriveView;
 use crate::node::service::{drives, select};
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -19,6 +20,7 @@ pub(super) enum DriveCommand {
     /// Make an empty drive
     Create {
         /// Its name; need not be unique, but a unique one can be used in place of the uuid
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         name: String,
         /// How large its image is; unwritten parts take no space
         #[arg(long, value_name = "SIZE", value_parser = size::parse)]
@@ -36,6 +38,7 @@ pub(super) enum DriveCommand {
         /// Which
         drive: String,
         /// The new name
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         name: String,
     },
     /// Give a drive another size

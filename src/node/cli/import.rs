@@ -11,6 +11,7 @@ use crate::node::service::import::{self, Imported};
 use crate::node::service::source::{FileSource, ImageSource, StreamSource};
 use crate::node::service::{drives, reclaim, select};
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
@@ -18,6 +19,7 @@ use std::os::fd::AsFd;
 #[derive(Debug, Args)]
 pub(super) struct ImportArgs {
     /// The new drive's name; with --overwrite, the drive to write over
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     name: String,
     /// A raw image: a file, a block device, or - for stdin
     image: String,

@@ -9,6 +9,7 @@ use crate::node::failure::Failure;
 use crate::node::service::objects::SnapshotView;
 use crate::node::service::{drives, select, snapshots};
 use crate::{Drive, Store};
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -19,7 +20,7 @@ pub(super) enum SnapshotCommand {
         /// Of which drive
         drive: String,
         /// Its name [default: the drive's uuid and the time]
-        #[arg(long)]
+        #[arg(long, value_parser = NonEmptyStringValueParser::new())]
         name: Option<String>,
     },
     /// Freeze the images of several drives at one instant
@@ -28,7 +29,7 @@ pub(super) enum SnapshotCommand {
         #[arg(required = true, value_name = "DRIVE")]
         drives: Vec<String>,
         /// The name of each of the snapshots; drive@name tells them apart
-        #[arg(long)]
+        #[arg(long, value_parser = NonEmptyStringValueParser::new())]
         name: String,
     },
     /// List all snapshots, those of deleted drives too, or those of one drive; oldest first
@@ -46,6 +47,7 @@ pub(super) enum SnapshotCommand {
         /// Which
         snapshot: String,
         /// The new name
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         name: String,
     },
     /// Delete snapshots; drives, clones and other snapshots keep everything they have
@@ -70,7 +72,7 @@ pub(super) struct CloneArgs {
     /// The snapshot whose image the new drive begins with
     snapshot: String,
     /// The new drive's name
-    #[arg(long)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     name: String,
 }
 

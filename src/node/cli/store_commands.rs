@@ -77,7 +77,7 @@ fn check(session: &Session, path: &Path) -> Result<Reply, Failure> {
     session.with_store_at(path, |store| {
         let progress = Progress::count(session.style, "checking");
         let report = stores::check(store, &mut |step| {
-            progress.of_total(step.pages_done + step.groups_done, step.pages_total + step.groups_total);
+            progress.of_total(step.pages_done + step.groups_done, step.pages_total + step.groups_total)
         })?;
         let exit = if report.is_clean() { Exit::Done } else { Exit::CheckFailed };
         Ok(Document { exit, ..Document::new(text::check(&report), json::check(&report)) }.into())

@@ -78,9 +78,12 @@ pub fn over(drive: &Drive, source: &mut dyn ImageSource, progress: &mut dyn FnMu
 
 fn pour_over(drive: &Drive, source: &mut dyn ImageSource, progress: &mut dyn FnMut(u64)) -> Result<Imported, Failure> {
     let mut size_bytes = drive.size_bytes()?;
-    if let Some(image_bytes) = source.size_bytes().filter(|image_bytes| *image_bytes > size_bytes) {
-        drive.resize(image_bytes)?;
-        size_bytes = image_bytes;
+    // What a shorter image cuts off goes first: its space may be needed.
+    if let Some(wanted) =
+        source.size_bytes().map(|image_bytes| image_bytes.max(DRIVE_BYTES_MIN)).filter(|wanted| *wanted != size_bytes)
+    {
+        drive.resize(wanted)?;
+        size_bytes = wanted;
     }
     let mapped = Some(Mapped { ranges: drive.mapped_ranges().fuse(), current: None });
     let mut pour = Pour { drive, mapped, size_bytes, size_bytes_max: None, data_bytes: 0 };

@@ -9,7 +9,7 @@
 use crate::node::failure::{Candidate, Failure, FailureKind};
 use crate::node::service::objects::present;
 use crate::{Bookmark, Drive, Snapshot, Store};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
 /// Fewer digits are taken for a name only: they would soon fit several things.
@@ -73,9 +73,10 @@ pub fn bookmark(store: &Store, word: &str) -> Result<(Bookmark, Uuid), Failure> 
 /// As for [`drive`].
 pub fn drive_or_deleted(store: &Store, word: &str) -> Result<Uuid, Failure> {
     let mut found: Vec<_> = drives(store)?.into_iter().map(|named| named.map(|drive| drive.uuid())).collect();
+    let mut seen: HashSet<Uuid> = found.iter().map(|named| named.candidate.uuid).collect();
     for snapshot in store.snapshots() {
         let uuid = snapshot.drive_uuid();
-        if !found.iter().any(|named| named.candidate.uuid == uuid) {
+        if seen.insert(uuid) {
             let candidate = Candidate { kind: "drive", uuid, name: String::new(), drive: None };
             found.push(Named { candidate, drive_name: None, handle: uuid });
         }

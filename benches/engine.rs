@@ -1,0 +1,303 @@
+//! What do snapshots, clones, reads and writes cost, beside a plain file that does the same?
+//!
+//! Run `cargo bench`. Ratios within one run are what counts; `docs/benchmarks.md` has a run and what it means.
+
+use std::fs::{File, OpenOptions};
+use std::hint::black_box;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use floe::{Drive, DriveOptions, MemoryDevice, SnapshotOptions, Store};
+
+const BLOCK: u64 = 4096;
+const GIB: u64 = 1 << 30;
+
+/// Where stores and plain files of the benchmarks go: `FLOE_BENCH_DIR`, else the target directory's file system.
+fn directory() -> PathBuf {
+    let path = std::env::var_os("FLOE_BENCH_DIR").map_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from);
+    std::fs::create_dir_all(&path).expect("a directory for the benchmarks");
+    path
+}
+
+/// A store without a disk under it: what remains is the engine's own work.
+fn memory_store(bytes: u64) -> Store {
+    let device = Arc::new(MemoryDevice::new(bytes).expect("memory for a store"));
+    Store::options().create_on(device).expect("a new store")
+}
+
+fn file_store(name: &str, bytes: u64) -> Store {
+    let path = directory().join(name);
+    std::fs::remove_file(&path).unwrap_or_default();
+    Store::options().capacity(bytes).create(&path).expect("a new store")
+}
+
+/// A plain file of `blocks` written blocks.
+fn plain_file(name: &str, blocks: u64) -> File {
+    let path = directory().join(name);
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path).expect("a plain file");
+    let chunk = vec![7; 1 << 20];
+    for start in (0..blocks * BLOCK).step_by(chunk.len()) {
+        file.write_all_at(&chunk, start).expect("room for a plain file");
+    }
+    file.sync_data().expect("a sync");
+    file
+}
+
+/// Numbers without a pattern, the same in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % end
+    }
+}
+
+/// A drive of `size` bytes with `extents` extents of one block each.
+fn comb(store: &Store, size: u64, extents: u64) -> Drive {
+    let drive = store.create_drive(DriveOptions::new(size).name("comb")).expect("a drive");
+    for index in 0..extents {
+        drive.write_at(&[1; BLOCK as usize], index * 2 * BLOCK).expect("a write");
+    }
+    drive.flush().expect("a flush");
+    drive
+}
+
+/// Snapshots and clones that are deleted again outside the measurement.
+fn snapshot_and_clone(criterion: &mut Criterion) {
+    let cases = [
+        ("1 GiB, 1 extent", GIB, 1, 0),
+        ("16 TiB, 1 extent", 16 << 40, 1, 0),
+        ("16 TiB, 1,000,000 extents", 16 << 40, 1_000_000, 0),
+        ("1 GiB, 1,000 snapshots", GIB, 1, 1000),
+    ];
+    let mut group = criterion.benchmark_group("snapshot without a disk");
+    for (name, size, extents, snapshots) in cases {
+        let store = memory_store(64 * GIB);
+        let drive = comb(&store, size, extents);
+        for _ in 0..snapshots {
+            drive.snapshot(SnapshotOptions::default()).expect("a snapshot");
+        }
+        group.bench_function(BenchmarkId::new("snapshot", name), |bencher| {
+            bencher.iter_custom(|rounds| {
+                let mut time = Duration::ZERO;
+                for _ in 0..rounds {
+                    drive.write_at(&[rounds as u8; 512], 0).expect("a write");
+                    let start = Instant::now();
+                    let snapshot = drive.snapshot(SnapshotOptions::default()).expect("a snapshot");
+                    time += start.elapsed();
+                    snapshot.delete().expect("a deletion");
+                    drop(snapshot);
+                    while !store.reclaim(u64::MAX).expect("space back").done {}
+                }
+                time
+            });
+        });
+        let origin = drive.snapshot(SnapshotOptions::default()).expect("a snapshot");
+        group.bench_function(BenchmarkId::new("clone", name), |bencher| {
+            bencher.iter_custom(|rounds| {
+                let mut time = Duration::ZERO;
+                for _ in 0..rounds {
+                    let start = Instant::now();
+                    let clone = origin.clone_drive(DriveOptions::default()).expect("a clone");
+                    time += start.elapsed();
+                    clone.delete().expect("a deletion");
+                    while !store.reclaim(u64::MAX).expect("space back").done {}
+                }
+                time
+            });
+        });
+    }
+    group.finish();
+
+    let mut group = criterion.benchmark_group("durable, on a file");
+    let file = plain_file("plain-sync", 256);
+    group.bench_function("plain file: write one block, fdatasync", |bencher| {
+        bencher.iter(|| {
+            file.write_all_at(&[2; BLOCK as usize], 8 * BLOCK).expect("a write");
+            file.sync_data().expect("a sync");
+        });
+    });
+    let store = file_store("durable.floe", 4 * GIB);
+    let drive = comb(&store, GIB, 1000);
+    group.bench_function("snapshot", |bencher| {
+        bencher.iter_custom(|rounds| {
+            let mut time = Duration::ZERO;
+            for _ in 0..rounds {
+                let start = Instant::now();
+                let snapshot = drive.snapshot(SnapshotOptions::default()).expect("a snapshot");
+                time += start.elapsed();
+                snapshot.delete().expect("a deletion");
+            }
+            time
+        });
+    });
+    group.finish();
+}
+
+fn write(criterion: &mut Criterion) {
+    const BLOCKS: u64 = 1 << 16;
+    let mut group = criterion.benchmark_group("4 KiB write");
+    let file = plain_file("plain-write", BLOCKS);
+    let mut dice = Dice(1);
+    let bytes = [9; BLOCK as usize];
+    group.bench_function("plain file", |bencher| {
+        bencher.iter(|| file.write_all_at(&bytes, dice.below(BLOCKS) * BLOCK).expect("a write"));
+    });
+    let store = file_store("write.floe", 8 * GIB);
+    let drive = store.create_drive(DriveOptions::new(BLOCKS * BLOCK)).expect("a drive");
+    for start in (0..BLOCKS * BLOCK).step_by(1 << 20) {
+        drive.write_at(&vec![7; 1 << 20], start).expect("a write");
+    }
+    drive.flush().expect("a flush");
+    group.bench_function("overwrite, unshared", |bencher| {
+        bencher.iter(|| drive.write_at(&bytes, dice.below(BLOCKS) * BLOCK).expect("a write"));
+    });
+    group.bench_function("512 bytes within a block, unshared", |bencher| {
+        bencher.iter(|| drive.write_at(&bytes[..512], dice.below(BLOCKS) * BLOCK + 1024).expect("a write"));
+    });
+    // Each round begins with a fresh snapshot, so every write is the first one to its block.
+    let mut round = 0_u8;
+    let mut blocks: Vec<u64> = (0..BLOCKS).collect();
+    for index in (1..blocks.len()).rev() {
+        blocks.swap(index, dice.below(index as u64 + 1) as usize);
+    }
+    let mut next = blocks.len();
+    let mut kept = None;
+    let mut first = |rounds: u64| {
+        let mut time = Duration::ZERO;
+        for _ in 0..rounds {
+            if next == blocks.len() {
+                if let Some(old) = kept.take() {
+                    floe::Snapshot::delete(&old).expect("a deletion");
+                    drop(old);
+                    while !store.reclaim(u64::MAX).expect("space back").done {}
+                }
+                kept = Some(drive.snapshot(SnapshotOptions::default()).expect("a snapshot"));
+                store.flush().expect("a flush");
+                next = 0;
+                round = round.wrapping_add(1);
+            }
+            let bytes = [round | 1; BLOCK as usize];
+            let start = Instant::now();
+            drive.write_at(&bytes, blocks[next] * BLOCK).expect("a write");
+            time += start.elapsed();
+            next += 1;
+        }
+        time
+    };
+    group.bench_function("first overwrite after a snapshot", |bencher| bencher.iter_custom(&mut first));
+    group.finish();
+
+    let mut group = criterion.benchmark_group("write and flush");
+    group.bench_function("plain file", |bencher| {
+        bencher.iter(|| {
+            file.write_all_at(&bytes, dice.below(BLOCKS) * BLOCK).expect("a write");
+            file.sync_data().expect("a sync");
+        });
+    });
+    drop(kept);
+    let flushed = store.create_drive(DriveOptions::new(BLOCKS * BLOCK)).expect("a drive");
+    flushed.write_at(&vec![7; 64 << 20], 0).expect("a write");
+    flushed.flush().expect("a flush");
+    group.bench_function("unshared", |bencher| {
+        bencher.iter(|| {
+            flushed.write_at(&bytes, dice.below(1 << 14) * BLOCK).expect("a write");
+            flushed.flush().expect("a flush");
+        });
+    });
+    group.finish();
+}
+
+fn read(criterion: &mut Criterion) {
+    const BLOCKS: u64 = 1 << 14;
+    let mut group = criterion.benchmark_group("4 KiB read, cached");
+    let file = plain_file("plain-read", BLOCKS);
+    let mut dice = Dice(2);
+    let mut bytes = [0; BLOCK as usize];
+    group.bench_function("plain file", |bencher| {
+        bencher.iter(|| {
+            file.read_exact_at(&mut bytes, dice.below(BLOCKS) * BLOCK).expect("a read");
+            black_box(bytes[0])
+        });
+    });
+    let store = file_store("read.floe", 2 * GIB);
+    let drive = store.create_drive(DriveOptions::new(BLOCKS * BLOCK)).expect("a drive");
+    drive.write_at(&vec![7; (BLOCKS * BLOCK) as usize], 0).expect("a write");
+    for snapshots in [0, 1000] {
+        for round in 0..snapshots {
+            drive.write_at(&[round as u8; BLOCK as usize], dice.below(BLOCKS) * BLOCK).expect("a write");
+            drive.snapshot(SnapshotOptions::default()).expect("a snapshot");
+        }
+        group.bench_function(BenchmarkId::new("drive, snapshots", snapshots), |bencher| {
+            bencher.iter(|| {
+                drive.read_at(&mut bytes, dice.below(BLOCKS) * BLOCK).expect("a read");
+                black_box(bytes[0])
+            });
+        });
+    }
+    let oldest = store.snapshots().swap_remove(0);
+    group.bench_function("oldest of 1,000 snapshots", |bencher| {
+        bencher.iter(|| {
+            oldest.read_at(&mut bytes, dice.below(BLOCKS) * BLOCK).expect("a read");
+            black_box(bytes[0])
+        });
+    });
+    group.finish();
+}
+
+fn sizes(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("size of a snapshot");
+    for (name, snapshots, extents) in [("1,000 snapshots", 1000, 10), ("1,000 snapshots over a terabyte", 1000, 1_000_000)] {
+        let store = memory_store(64 * GIB);
+        let drive = comb(&store, 1 << 40, extents);
+        if extents > 1000 {
+            // A terabyte in long extents would need the memory; its table is what matters, and that has a million.
+            drive.resize(2 << 40).expect("a larger drive");
+        }
+        let mut dice = Dice(3);
+        let mut all = Vec::new();
+        for round in 0..snapshots {
+            drive.write_at(&[round as u8 | 1; BLOCK as usize], dice.below(extents) * 2 * BLOCK).expect("a write");
+            all.push(drive.snapshot(SnapshotOptions::default()).expect("a snapshot"));
+        }
+        group.bench_function(BenchmarkId::new("allocated_size", name), |bencher| {
+            bencher.iter(|| all[dice.below(snapshots) as usize].allocated_size().expect("a size"));
+        });
+        group.bench_function(BenchmarkId::new("charged_size", name), |bencher| {
+            bencher.iter(|| all[dice.below(snapshots) as usize].charged_size().expect("a size"));
+        });
+        group.bench_function(BenchmarkId::new("exclusive_size", name), |bencher| {
+            bencher.iter(|| all[dice.below(snapshots) as usize].exclusive_size().expect("a size"));
+        });
+    }
+    group.finish();
+}
+
+fn open(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("open and close");
+    for (name, capacity, extents) in [("1 GiB, 1 extent", GIB, 1), ("16 TiB, 1,000,000 extents", 16 << 40, 1_000_000)] {
+        let device = Arc::new(MemoryDevice::new(capacity).expect("memory for a store"));
+        let store = Store::options().create_on(device.clone()).expect("a new store");
+        comb(&store, 16 << 40, extents);
+        store.close().expect("a clean end");
+        drop(store);
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                let store = Store::options().open_on(device.clone()).expect("a store");
+                store.close().expect("a clean end");
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().sample_size(20).measurement_time(Duration::from_secs(2)).warm_up_time(Duration::from_millis(500));
+    targets = snapshot_and_clone, write, read, sizes, open
+}
+criterion_main!(benches);
