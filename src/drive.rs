@@ -268,10 +268,7 @@ impl Drive {
     /// # Errors
     /// `InvalidArgument` for more than 1 MiB, `NotFound`, `NoSpace`, `Poisoned`, `Closed`, `Io`.
     pub fn set_attributes(&self, bytes: &[u8]) -> Result<()> {
-        self.change("set attributes", |catalog| {
-            catalog.require_room()?;
-            catalog.set_drive_attributes(self.id, bytes)
-        })
+        self.change("set attributes", |catalog| catalog.set_drive_attributes(self.id, bytes))
     }
 
     /// Freezes the image as it is now (D4). Durable when it returns (D5).
@@ -361,11 +358,13 @@ impl Drive {
     /// # Errors
     /// `NotFound`, `Poisoned`, `Closed`, `Io`.
     pub fn delete(&self) -> Result<()> {
-        let gate = self.locks.gate.write();
-        let result = self.change("delete", |catalog| catalog.delete_drive(self.id));
-        drop(gate);
+        let result = self.engine.writable().and_then(|_life| {
+            let _gate = self.locks.gate.write();
+            self.engine.change(|catalog| catalog.delete_drive(self.id))?;
+            self.engine.make_durable(self.engine.completed())
+        });
         self.engine.wake_reclaimer();
-        result
+        result.map_err(|error| error.context(self.doing("delete")))
     }
 
     /// The ranges of the image that hold data, in order, adjacent ones merged; what lies between reads as zeroes.

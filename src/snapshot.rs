@@ -326,10 +326,7 @@ impl Snapshot {
     /// # Errors
     /// `InvalidArgument` for more than 1 MiB, `NotFound`, `NoSpace`, `Poisoned`, `Closed`, `Io`.
     pub fn set_attributes(&self, bytes: &[u8]) -> Result<()> {
-        self.change("set attributes", |catalog| {
-            catalog.require_room()?;
-            catalog.set_snapshot_attributes(self.id, bytes)
-        })
+        self.change("set attributes", |catalog| catalog.set_snapshot_attributes(self.id, bytes))
     }
 
     /// Deletes it, whatever descends from it. Durable when it returns (D5); the space comes back by

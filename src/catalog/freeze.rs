@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
-use crate::format::record::{ObjectId, RecordKind, VersionState};
+use crate::format::record::{ATTRIBUTE_CHUNK, ObjectId, RecordKind, VersionState};
 use crate::space::Purpose;
 use crate::units::{BLOCK_BYTES, DRIVE_BYTES_MAX, DRIVE_BYTES_MIN, Epoch};
 
@@ -59,8 +59,8 @@ impl Catalog {
     }
 
     fn start_drive(&mut self, new: &NewDrive, mut head: Version) -> Result<ObjectId> {
-        self.check_new(new.uuid, &new.name)?;
-        self.require_room()?;
+        self.check_new(new.uuid, &new.name, &new.attributes)?;
+        self.require_attributes(new.attributes.len(), Purpose::Grow)?;
         let id = self.next_id();
         head.drive = id;
         let head = self.descend(head);
@@ -94,13 +94,15 @@ impl Catalog {
     /// `InvalidArgument`, `AlreadyExists`, `NotFound` or `NoSpace` before anything is changed.
     pub fn snapshot_drives(&mut self, drives: &[(ObjectId, NewSnapshot)]) -> Result<Vec<ObjectId>> {
         for (index, (drive, new)) in drives.iter().enumerate() {
-            self.check_new(new.uuid, &new.name)?;
+            self.check_new(new.uuid, &new.name, &new.attributes)?;
             self.head_of(*drive)?;
             if drives[..index].iter().any(|(other, earlier)| other == drive || earlier.uuid == new.uuid) {
                 return Err(Error::invalid("a drive or a uuid stands twice in one group of snapshots"));
             }
         }
-        self.space.require_room(PAGES_PER_CHANGE * drives.len() as u64, Purpose::Grow)?;
+        let attributes: usize = drives.iter().map(|(_, new)| new.attributes.len()).sum();
+        let chunks = attributes.div_ceil(ATTRIBUTE_CHUNK);
+        self.require_pages(PAGES_PER_CHANGE * drives.len() as u64 + chunks as u64, Purpose::Grow)?;
         let epoch = self.epoch;
         let mut snapshots = Vec::with_capacity(drives.len());
         for (drive, new) in drives {
@@ -138,7 +140,7 @@ impl Catalog {
     /// # Errors
     /// `InvalidArgument`, `AlreadyExists`, `NotFound`, `NoSpace`.
     pub fn bookmark_drive(&mut self, drive: ObjectId, uuid: Uuid, name: &str) -> Result<ObjectId> {
-        self.check_new(uuid, name)?;
+        self.check_new(uuid, name, &[])?;
         self.require_room()?;
         let (head, version) = self.head_of(drive)?;
         let bookmark = Bookmark {
@@ -205,7 +207,9 @@ impl Catalog {
     /// # Errors
     /// `NotFound`
     pub fn delete_drive(&mut self, id: ObjectId) -> Result<()> {
-        let bookmarks: Vec<ObjectId> = self.drives.get(&id).ok_or_else(no_such_drive)?.bookmarks.values().copied().collect();
+        let drive = self.drives.get(&id).ok_or_else(no_such_drive)?;
+        self.require_attributes(drive.attributes_len as usize, Purpose::Shrink)?;
+        let bookmarks: Vec<ObjectId> = drive.bookmarks.values().copied().collect();
         for bookmark in bookmarks {
             self.delete_bookmark(bookmark)?;
         }
@@ -223,6 +227,8 @@ impl Catalog {
     /// # Errors
     /// `NotFound`
     pub fn delete_snapshot(&mut self, id: ObjectId) -> Result<()> {
+        let attributes_len = self.snapshots.get(&id).ok_or_else(no_such_snapshot)?.attributes_len;
+        self.require_attributes(attributes_len as usize, Purpose::Shrink)?;
         let snapshot = self.snapshots.remove(&id).ok_or_else(no_such_snapshot)?;
         self.by_uuid.remove(&snapshot.uuid);
         self.write_attributes(id, snapshot.attributes_len, &[])?;

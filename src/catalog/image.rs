@@ -16,7 +16,7 @@ use super::history::Tree;
 use super::objects::no_such_drive;
 use super::version::Version;
 use super::writer::TableWriter;
-use super::{Catalog, PAGES_PER_CHANGE};
+use super::{Catalog, PAGES_PER_CHANGE, PAGES_PER_RECORD};
 
 /// A run of new blocks for a drive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,7 +169,16 @@ impl Catalog {
     /// # Errors
     /// `NoSpace`
     pub fn require_room(&self) -> Result<()> {
-        self.space.require_room(PAGES_PER_CHANGE, Purpose::Grow)
+        self.require_pages(PAGES_PER_CHANGE, Purpose::Grow)
+    }
+
+    /// Asks for room for a change that takes up to `pages` pages, and for those that the next commit will take for what was
+    /// changed before.
+    ///
+    /// # Errors
+    /// `NoSpace`
+    pub fn require_pages(&self, pages: u64, purpose: Purpose) -> Result<()> {
+        self.space.require_room(pages + PAGES_PER_RECORD * self.touched.len() as u64, purpose)
     }
 
     /// A head's histogram, loaded at its first use.

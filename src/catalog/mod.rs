@@ -44,6 +44,8 @@ use version::ROOT;
 
 /// Pages that one change of the trees may take at most before the room for them is asked for again.
 pub const PAGES_PER_CHANGE: u64 = 64;
+/// Pages that a commit may take for each record that it writes: its own leaf, and its histogram's.
+const PAGES_PER_RECORD: u64 = 4;
 
 /// Everything that exists in a store.
 pub struct Catalog {

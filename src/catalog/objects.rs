@@ -8,11 +8,12 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::record::{
     self, ATTRIBUTE_CHUNK, BookmarkRecord, DriveRecord, NAME_LEN_MAX, ObjectId, RECORD_VERSION, RecordKind, SnapshotRecord,
 };
+use crate::space::Purpose;
 use crate::tree::records;
 use crate::units::Epoch;
 
-use super::Catalog;
 use super::writer::CatalogWriter;
+use super::{Catalog, PAGES_PER_CHANGE};
 
 /// The longest attributes of one drive or snapshot: 1 MiB.
 pub const ATTRIBUTES_LEN_MAX: usize = 1 << 20;
@@ -214,6 +215,7 @@ impl Catalog {
     /// `InvalidArgument` if they are too long, `NotFound`, `NoSpace`.
     pub fn set_drive_attributes(&mut self, id: ObjectId, bytes: &[u8]) -> Result<()> {
         let old = self.drives.get(&id).ok_or_else(no_such_drive)?.attributes_len;
+        self.require_attributes(old as usize + bytes.len(), Purpose::Grow)?;
         self.write_attributes(id, old, bytes)?;
         self.drives.get_mut(&id).ok_or_else(no_such_drive)?.attributes_len = bytes.len() as u32;
         self.touch(RecordKind::Drive, id);
@@ -226,6 +228,7 @@ impl Catalog {
     /// As [`Catalog::set_drive_attributes`].
     pub fn set_snapshot_attributes(&mut self, id: ObjectId, bytes: &[u8]) -> Result<()> {
         let old = self.snapshots.get(&id).ok_or_else(no_such_snapshot)?.attributes_len;
+        self.require_attributes(old as usize + bytes.len(), Purpose::Grow)?;
         self.write_attributes(id, old, bytes)?;
         self.snapshots.get_mut(&id).ok_or_else(no_such_snapshot)?.attributes_len = bytes.len() as u32;
         self.touch(RecordKind::Snapshot, id);
@@ -252,9 +255,17 @@ impl Catalog {
         Ok(bytes)
     }
 
+    /// Asks for room for a change that writes or removes attributes of `len` bytes in all.
+    pub(super) fn require_attributes(&self, len: usize, purpose: Purpose) -> Result<()> {
+        if len > 2 * ATTRIBUTES_LEN_MAX {
+            return Err(attributes_too_long());
+        }
+        self.require_pages(PAGES_PER_CHANGE + len.div_ceil(ATTRIBUTE_CHUNK) as u64, purpose)
+    }
+
     pub(super) fn write_attributes(&mut self, id: ObjectId, old_len: u32, bytes: &[u8]) -> Result<()> {
         if bytes.len() > ATTRIBUTES_LEN_MAX {
-            return Err(Error::invalid(format!("attributes of {} bytes, {ATTRIBUTES_LEN_MAX} are allowed", bytes.len())));
+            return Err(attributes_too_long());
         }
         let chunks = bytes.len().div_ceil(ATTRIBUTE_CHUNK);
         let old_chunks = (old_len as usize).div_ceil(ATTRIBUTE_CHUNK);
@@ -317,8 +328,11 @@ impl Catalog {
         Ok(())
     }
 
-    pub(super) fn check_new(&self, uuid: Uuid, name: &str) -> Result<()> {
+    pub(super) fn check_new(&self, uuid: Uuid, name: &str, attributes: &[u8]) -> Result<()> {
         check_name(name)?;
+        if attributes.len() > ATTRIBUTES_LEN_MAX {
+            return Err(attributes_too_long());
+        }
         if self.by_uuid.contains_key(&uuid) {
             return Err(Error::new(ErrorKind::AlreadyExists, format!("the uuid {uuid} is taken")));
         }
@@ -331,6 +345,10 @@ pub(super) fn check_name(name: &str) -> Result<()> {
         return Err(Error::invalid(format!("a name of {} bytes, {NAME_LEN_MAX} are allowed", name.len())));
     }
     Ok(())
+}
+
+fn attributes_too_long() -> Error {
+    Error::invalid(format!("attributes of more than {ATTRIBUTES_LEN_MAX} bytes"))
 }
 
 pub(super) fn no_such_drive() -> Error {

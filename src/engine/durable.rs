@@ -70,7 +70,13 @@ impl Engine {
     /// # Errors
     /// As [`Engine::flush`].
     pub fn bound_heap(&self) -> Result<()> {
-        if self.holds_too_much() { self.commit_now() } else { Ok(()) }
+        if !self.holds_too_much() {
+            return Ok(());
+        }
+        let mut committer = self.committer.lock();
+        self.check_poison()?;
+        // Whoever was at it before may have written the pages.
+        if self.holds_too_much() { self.commit(&mut committer, false) } else { Ok(()) }
     }
 
     fn holds_too_much(&self) -> bool {
@@ -164,6 +170,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::flush`]; the store is closed all the same.
     pub fn close(&self) -> Result<()> {
+        self.closing.store(true, Ordering::Release);
         let mut closed = self.life.write();
         if *closed {
             return Ok(());

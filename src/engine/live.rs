@@ -6,7 +6,7 @@ use parking_lot::RwLock;
 
 use crate::catalog::{Catalog, NewRun, ReclaimStep};
 use crate::device::Device;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::entry::Extent;
 use crate::format::page::Root;
 use crate::format::record::ObjectId;
@@ -17,9 +17,11 @@ use crate::units::{BLOCK_BYTES, LogicalBlock, PhysicalBlock};
 use super::Engine;
 
 /// Extents that one step of a discard removes before others are let at the catalog.
-const UNMAP_STEP: usize = 1024;
-/// Tree pages that one step of a discard or of freeing may take.
+const UNMAP_STEP: usize = 64;
+/// Tree pages that one step of freeing may take: the left edges of two trees.
 const SHRINK_PAGES: u64 = 64;
+/// Tree pages that one step of a discard may take: it copies the leaves it thins out, at most one for each extent.
+const UNMAP_PAGES: u64 = SHRINK_PAGES + UNMAP_STEP as u64;
 /// Tree pages that each change of a map may take, on average.
 const PAGES_PER_MAPPING: u64 = 8;
 /// Zeroes are written over parts of blocks from here; a range without a whole block is shorter than two.
@@ -134,8 +136,10 @@ impl Engine {
         let mut at = range.start;
         while at < range.end {
             at = self.with_space(|| {
-                self.space.require_room(SHRINK_PAGES, Purpose::Shrink)?;
-                self.change(|catalog| catalog.unmap(drive, at..range.end, UNMAP_STEP))
+                self.change(|catalog| {
+                    catalog.require_pages(UNMAP_PAGES, Purpose::Shrink)?;
+                    catalog.unmap(drive, at..range.end, UNMAP_STEP)
+                })
             })?;
             self.bound_heap()?;
         }
@@ -169,11 +173,19 @@ impl Engine {
         if self.catalog.read().condemned() == 0 {
             return Ok(ReclaimStep { done: true, ..ReclaimStep::default() });
         }
-        if self.space.require_room(SHRINK_PAGES, Purpose::Shrink).is_err() {
-            self.commit_now()?;
-            self.space.require_room(SHRINK_PAGES, Purpose::Shrink)?;
-        }
-        let step = self.change(|catalog| catalog.reclaim(budget))?;
+        let step = || {
+            self.change(|catalog| {
+                catalog.require_pages(SHRINK_PAGES, Purpose::Shrink)?;
+                catalog.reclaim(budget)
+            })
+        };
+        let step = match step() {
+            Err(error) if error.kind() == ErrorKind::NoSpace => {
+                self.commit_now()?;
+                step()?
+            }
+            result => result?,
+        };
         if step.visited > 0 || step.freed_blocks > 0 {
             self.completed();
         }
@@ -252,7 +264,7 @@ impl Target for LiveTarget<'_> {
         if changes == 0 {
             return Ok(());
         }
-        self.engine.space.require_room(SHRINK_PAGES + PAGES_PER_MAPPING * changes as u64, Purpose::Grow)
+        self.engine.catalog.read().require_pages(SHRINK_PAGES + PAGES_PER_MAPPING * changes as u64, Purpose::Grow)
     }
 
     fn change(&self, changes: &[Change]) -> Result<()> {

@@ -46,6 +46,8 @@ pub struct Engine {
     poisoned: AtomicBool,
     /// The superblock on the device says that nothing was overwritten since.
     marked_clean: AtomicBool,
+    /// Somebody closes the store: no operation begins any more.
+    closing: AtomicBool,
     /// Held for reading by every operation; says whether the store is closed.
     life: RwLock<bool>,
     changed_pages_max: usize,
@@ -62,7 +64,7 @@ impl Engine {
     /// `Closed`
     pub fn alive(&self) -> Result<RwLockReadGuard<'_, bool>> {
         let life = self.life.read_recursive();
-        if *life {
+        if *life || self.closing.load(Ordering::Acquire) {
             return Err(Error::new(ErrorKind::Closed, "the store was closed"));
         }
         Ok(life)

@@ -123,6 +123,7 @@ impl Engine {
             changes: AtomicU64::new(0),
             poisoned: AtomicBool::new(false),
             marked_clean: AtomicBool::new(was_clean),
+            closing: AtomicBool::new(false),
             life: RwLock::new(false),
             changed_pages_max: settings.changed_pages_max,
             drive_locks: Mutex::new(HashMap::new()),

@@ -38,6 +38,16 @@ impl Bitmap {
         self.words.iter().map(|word| word.count_ones()).sum()
     }
 
+    /// How many places from `from` on, below `end`, are free here and not in `held`.
+    pub fn count_free(&self, held: Option<&Self>, from: Place, end: u32) -> u32 {
+        let (mut at, mut free) = (from, 0);
+        while let Some((start, count)) = self.free_run(held, at, end, GROUP_PLACES) {
+            free += count;
+            at = Place(start.0 + count);
+        }
+        free
+    }
+
     /// Takes `count` places from `start` on; how many of them were free.
     pub fn set(&mut self, start: Place, count: u32) -> u32 {
         let mut changed = 0;
@@ -95,7 +105,7 @@ impl Bitmap {
             let blocked = taken(at as usize / 64) >> (at % 64);
             let run = blocked.trailing_zeros().min(64 - at % 64);
             at += run;
-            if at % 64 != 0 || run == 0 {
+            if !at.is_multiple_of(64) || run == 0 {
                 break;
             }
         }

@@ -65,6 +65,8 @@ pub(super) struct Inner {
     pub fresh: u64,
     pub data_window: Option<Window>,
     pub tree_window: Option<Window>,
+    /// Free places in the tree window that have space under them, at least.
+    pub tree_ready: u32,
     pub quarantine: VecDeque<(Generation, Vec<PlaceRun>)>,
     pub data_blocks: u64,
     pub tree_pages: u64,
@@ -119,6 +121,7 @@ impl Space {
             fresh,
             data_window: None,
             tree_window: None,
+            tree_ready: 0,
             quarantine: VecDeque::new(),
             data_blocks: state.data_blocks,
             tree_pages: state.tree_pages,
@@ -182,10 +185,12 @@ impl Space {
             Purpose::Grow => TREE_RESERVE_PAGES,
             Purpose::Shrink => COMMIT_RESERVE_PAGES,
         };
-        if self.inner.lock().free_tree_places() < pages + reserve {
+        let mut inner = self.inner.lock();
+        if inner.free_tree_places() < pages + reserve {
             return Err(Error::no_space("no space left in the store for metadata; delete something or grow the store"));
         }
-        Ok(())
+        // The file system must not say in the middle of a change, or of a commit, that it is full.
+        inner.ready_pages(u32::try_from(pages + COMMIT_RESERVE_PAGES).unwrap_or(u32::MAX))
     }
 
     /// Everything freed in `generation` and before may be handed out again.
@@ -249,6 +254,7 @@ impl Inner {
     pub fn take_page(&mut self) -> Result<PhysicalBlock> {
         let run = self.take(GroupKind::Tree, 1)?;
         self.tree_pages += 1;
+        self.tree_ready = self.tree_ready.saturating_sub(1);
         Ok(run.group.block(run.start))
     }
 
@@ -284,7 +290,7 @@ impl Inner {
     }
 
     /// Makes sure that the file system has space under the places below `end`.
-    fn secure(&mut self, group: Group, end: u32) -> Result<()> {
+    pub fn secure(&mut self, group: Group, end: u32) -> Result<()> {
         let state = self.groups.get_mut(&group.0).expect("a group that is taken from is loaded");
         if end <= state.secured {
             return Ok(());
@@ -343,7 +349,7 @@ impl Inner {
         Ok(self.groups.get_mut(&group.0))
     }
 
-    fn load_bitmap(&mut self, group: Group) -> Result<()> {
+    pub fn load_bitmap(&mut self, group: Group) -> Result<()> {
         let (device, verified, seed) = (Arc::clone(&self.device), Arc::clone(&self.verified), self.seed);
         let state = self.groups.get_mut(&group.0).expect("the group is loaded");
         if state.bitmap.is_some() {

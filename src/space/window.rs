@@ -30,6 +30,9 @@ const fn worthwhile(kind: GroupKind) -> u32 {
     }
 }
 
+/// Groups that are looked at for free tree pages that lie together.
+const WINDOWS_TRIED_MAX: usize = 4;
+
 /// Free places that the tree window keeps while the group tree itself is being changed.
 const TREE_WINDOW_MIN: u32 = 16;
 
@@ -44,8 +47,43 @@ impl Inner {
     pub fn set_window(&mut self, kind: GroupKind, window: Option<Window>) {
         match kind {
             GroupKind::Data => self.data_window = window,
-            GroupKind::Tree => self.tree_window = window,
+            GroupKind::Tree => {
+                if window.map(|window| window.group) != self.tree_window.map(|window| window.group) {
+                    self.tree_ready = 0;
+                }
+                self.tree_window = window;
+            }
         }
+    }
+
+    /// Makes sure that the next `wanted` tree pages can be taken without asking the file system for space.
+    pub fn ready_pages(&mut self, wanted: u32) -> Result<()> {
+        for _ in 0..WINDOWS_TRIED_MAX {
+            if self.tree_ready >= wanted {
+                return Ok(());
+            }
+            let Some(window) = self.tree_window else {
+                self.open_window(GroupKind::Tree, None)?;
+                continue;
+            };
+            self.load_bitmap(window.group)?;
+            loop {
+                let state = self.groups.get(&window.group.0).expect("a window's group is loaded");
+                let bitmap = state.bitmap.as_ref().expect("it was just loaded");
+                self.tree_ready = bitmap.count_free(state.held.as_ref(), window.next, state.secured);
+                if self.tree_ready >= wanted || state.secured == state.places {
+                    break;
+                }
+                let end = state.secured.max(window.next.0) + 1;
+                self.secure(window.group, end)?;
+            }
+            if self.tree_ready < wanted {
+                // Too little is left behind the window; what is left out here is found again when nothing better is.
+                self.window_exhausted(GroupKind::Tree, window)?;
+            }
+        }
+        // There are places enough, only scattered over many groups: a store as full as that has them secured already.
+        Ok(())
     }
 
     /// The window reached the end of its group: start over there if that is worth it, else look elsewhere.
