@@ -343,23 +343,23 @@ impl Snapshot {
     /// Makes a drive of its image. Durable when it returns (D5).
     ///
     /// The two share what neither changes, and neither needs the other: each can be deleted at any time. The cost does
-    /// not depend on what the snapshot holds. A size in `options` different from the snapshot's resizes the clone.
+    /// not depend on what the snapshot holds. A size in `options` makes it longer or
+    /// shorter than the snapshot; cutting off takes time in proportion to the extents cut off.
     ///
     /// # Errors
     /// `InvalidArgument`, `AlreadyExists` for a taken uuid, `NotFound`, `NoSpace`, `Poisoned`, `Closed`, `Io`.
     pub fn clone_drive(&self, options: DriveOptions) -> Result<Drive> {
-        let size = options.size_bytes.filter(|size| *size != self.size_bytes);
+        let size = options.size_bytes;
         let new = options.new_drive();
         let result = self.engine.writable().and_then(|_life| {
-            let id = self.engine.with_space(|| self.engine.change(|catalog| catalog.clone_drive(self.id, &new)))?;
+            let id = self.engine.with_space(|| self.engine.change(|catalog| catalog.clone_drive(self.id, &new, size)))?;
             self.engine.make_durable(self.engine.completed())?;
+            if size.is_some_and(|size| size < self.size_bytes) {
+                self.engine.trim(id)?;
+            }
             Ok(Drive::new(Arc::clone(&self.engine), id, new.uuid))
         });
-        let drive = result.map_err(|error| error.context(self.doing("clone")))?;
-        if let Some(size) = size {
-            drive.resize(size)?;
-        }
-        Ok(drive)
+        result.map_err(|error| error.context(self.doing("clone")))
     }
 
     pub(crate) fn engine(&self) -> &Arc<Engine> {

@@ -11,7 +11,7 @@ use crate::device::{Device, FileDevice};
 use crate::drive::{Drive, DriveOptions};
 use crate::engine::{Engine, Settings};
 use crate::error::{Context, Error, Result};
-use crate::format::group::STORE_BLOCKS_MIN;
+use crate::format::group::{STORE_BLOCKS_MAX, STORE_BLOCKS_MIN};
 use crate::format::record::ObjectId;
 use crate::format::superblock::FORMAT_VERSION;
 use crate::snapshot::{Snapshot, SnapshotOptions};
@@ -291,6 +291,10 @@ impl Store {
         let blocks = capacity_bytes / BLOCK_BYTES;
         if blocks < self.engine.space.store_blocks() {
             return Err(Error::invalid("a store cannot shrink").context(doing()));
+        }
+        if blocks > STORE_BLOCKS_MAX {
+            let most = STORE_BLOCKS_MAX * BLOCK_BYTES;
+            return Err(Error::invalid(format!("a store has at most {most} bytes")).context(doing()));
         }
         self.engine.device.grow(blocks * BLOCK_BYTES).context(doing)?;
         self.engine.change(|catalog| {

@@ -452,6 +452,7 @@ fn an_image_written_over_a_drive_shares_what_is_equal() {
     check_overwrite("ABCD", "AXCD", 1, 5);
     check_overwrite("ABCD", "A..D", 2, 4);
     check_overwrite("A..D", "AXYD", 0, 4);
+    check_overwrite("ABCDE", "A.C.E", 2, 5);
     check_overwrite("AB..CD.E", ".BX.C..E", 2, 6);
 }
 

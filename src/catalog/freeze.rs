@@ -49,12 +49,15 @@ impl Catalog {
         self.start_drive(new, image)
     }
 
-    /// Makes a drive of a snapshot's image. The two share everything that neither writes.
+    /// Makes a drive of a snapshot's image, as long as the image or as `size_bytes` says. The two share everything that neither writes.
     ///
     /// # Errors
     /// As [`Catalog::create_drive`], and `NotFound`.
-    pub fn clone_drive(&mut self, snapshot: ObjectId, new: &NewDrive) -> Result<ObjectId> {
-        let image = self.snapshot(snapshot)?.with_image_of(VersionState::Head, snapshot, ROOT);
+    pub fn clone_drive(&mut self, snapshot: ObjectId, new: &NewDrive, size_bytes: Option<u64>) -> Result<ObjectId> {
+        let mut image = self.snapshot(snapshot)?.with_image_of(VersionState::Head, snapshot, ROOT);
+        let size_bytes = size_bytes.unwrap_or(image.size_bytes);
+        check_size(size_bytes)?;
+        image.resize(size_bytes);
         self.start_drive(new, image)
     }
 
@@ -266,9 +269,7 @@ impl Catalog {
     pub fn set_size(&mut self, drive: ObjectId, size_bytes: u64) -> Result<()> {
         check_size(size_bytes)?;
         let (head, _) = self.head_of(drive)?;
-        let version = self.version_mut(head);
-        version.trimming |= size_bytes < version.size_bytes;
-        version.size_bytes = size_bytes;
+        self.version_mut(head).resize(size_bytes);
         self.touch(RecordKind::Version, head);
         Ok(())
     }

@@ -108,6 +108,12 @@ impl Version {
         }
     }
 
+    /// Sets how long the image is; what a shorter one leaves behind its end is still to be removed.
+    pub fn resize(&mut self, size_bytes: u64) {
+        self.trimming |= size_bytes < self.size_bytes;
+        self.size_bytes = size_bytes;
+    }
+
     /// Is it deleted?
     pub fn is_condemned(&self) -> bool {
         self.state == VersionState::Condemned

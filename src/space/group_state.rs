@@ -48,6 +48,11 @@ impl GroupState {
         self.places.saturating_sub(u32::from(self.record.used) + self.held_count)
     }
 
+    /// Places that may be handed out without asking the file system for space. Counts only what is known to be so.
+    pub fn free_and_secured(&self) -> u32 {
+        self.bitmap.as_ref().map_or(0, |bitmap| bitmap.count_free(self.held.as_ref(), Place(0), self.secured))
+    }
+
     /// Does nothing need to be remembered beyond what the group tree and the slots say?
     pub fn is_clean(&self) -> bool {
         !self.bitmap_changed && self.held_count == 0 && self.written == Some(self.record)

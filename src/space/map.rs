@@ -190,7 +190,7 @@ impl Space {
             return Err(Error::no_space("no space left in the store for metadata; delete something or grow the store"));
         }
         // The file system must not say in the middle of a change, or of a commit, that it is full.
-        inner.ready_pages(u32::try_from(pages + COMMIT_RESERVE_PAGES).unwrap_or(u32::MAX))
+        inner.ready_pages(u32::try_from(pages + reserve).unwrap_or(u32::MAX))
     }
 
     /// Everything freed in `generation` and before may be handed out again.
@@ -277,9 +277,12 @@ impl Inner {
                 self.window_exhausted(kind, window)?;
                 continue;
             };
-            self.secure(window.group, start.0 + count)?;
-            let state = self.groups.get_mut(&window.group.0).expect("securing unloads nothing");
-            let changed = state.bitmap.as_mut().map_or(0, |bitmap| bitmap.set(start, count));
+            if start.0 >= state.secured {
+                self.secure_or_reuse(kind, window, start)?;
+                continue;
+            }
+            let count = count.min(state.secured - start.0);
+            let changed = bitmap.set(start, count);
             assert_eq!(changed, count, "only free places are taken");
             state.record.used += count as u16;
             state.bitmap_changed = true;
@@ -303,8 +306,9 @@ impl Inner {
             self.device.allocate(header..header + HEADER_BLOCKS_USED * BLOCK_BYTES).context(doing)?;
         }
         let first = group.block(Place(from)).offset();
-        self.device.allocate(first..first + u64::from(until - from) * BLOCK_BYTES).context(doing)?;
-        state.secured = until;
+        let secure = |until: u32| self.device.allocate(first..first + u64::from(until - from) * BLOCK_BYTES).map(|()| until);
+        // A file system that is nearly full may still have what is needed now.
+        state.secured = secure(until).or_else(|_| secure(end)).context(doing)?;
         Ok(())
     }
 

@@ -5,7 +5,7 @@
 
 use std::ops::ControlFlow;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::group::{Group, GroupKind, GroupRecord, Place};
 use crate::tree::entries;
 
@@ -94,6 +94,25 @@ impl Inner {
             return Ok(());
         }
         self.open_window(kind, Some(window.group))
+    }
+
+    /// The next free place of the window's group has no space under it yet: goes back to places that were freed, if that is
+    /// worth it or if the file system has no more; else secures more.
+    pub fn secure_or_reuse(&mut self, kind: GroupKind, window: Window, place: Place) -> Result<()> {
+        let state = self.groups.get(&window.group.0).expect("a window's group is loaded");
+        if window.next.0 > 0 && state.free_and_secured() >= worthwhile(kind) {
+            self.set_window(kind, Some(Window { group: window.group, next: Place(0) }));
+            return Ok(());
+        }
+        let full = match self.secure(window.group, place.0 + 1) {
+            Err(error) if error.kind() == ErrorKind::NoSpace => error,
+            result => return result,
+        };
+        let with_space =
+            |(group, state): (&u64, &GroupState)| (state.record.kind == kind && state.free_and_secured() > 0).then_some(*group);
+        let group = self.groups.iter().filter_map(with_space).min().ok_or(full)?;
+        self.set_window(kind, Some(Window { group: Group(group), next: Place(0) }));
+        Ok(())
     }
 
     /// Makes sure that the pages of one change of the group tree can be taken without a look into the group tree.

@@ -53,6 +53,31 @@ fn bookmarks_survive_a_revert_only_on_the_common_way() {
     );
 }
 
+/// Found by the oracle (FLOE_SEED=20261436, vast drives): a clone without bookmarks notes no hole that it makes, and a revert to a
+/// snapshot of it brought such holes under a bookmark that was older than the clone.
+#[test]
+fn bookmark_misses_no_hole_that_another_drive_made() {
+    let stage = Stage::new();
+    stage.play(&create("d", "AAAA"));
+    for step in [
+        bookmark("b"),
+        snapshot("s"),
+        clone("s", "c"),
+        on("c", discard(1, 1)),
+        on("c", write(2, "C")),
+        on("c", snapshot("t")),
+        revert("t"),
+    ] {
+        stage.play(&step);
+    }
+    stage.expect(&[drive("A.CA")], "a revert to a snapshot of a clone");
+    // The bookmark may go with the revert; if it stays, it tells all that changed since.
+    if let Some(bookmark) = stage.bookmark("b") {
+        assert_eq!(picture_of_changes(bookmark.changed_ranges().unwrap(), 4), ".HD.");
+        assert_eq!(bookmark.allocated_size().unwrap(), 2 * BLOCK);
+    }
+}
+
 #[test]
 fn golden_image_goes_before_its_two_hundred_clones() {
     const CLONES: u64 = 200;

@@ -174,7 +174,7 @@ impl Stage {
         self.store.snapshots().into_iter().find(|snapshot| snapshot.name().unwrap() == name).unwrap()
     }
 
-    fn bookmark(&self, name: &str) -> Option<Bookmark> {
+    pub fn bookmark(&self, name: &str) -> Option<Bookmark> {
         let bookmarks = self.store.drives().into_iter().flat_map(|drive| drive.bookmarks().unwrap());
         bookmarks.into_iter().find(|bookmark| bookmark.name().unwrap() == name)
     }

@@ -51,7 +51,7 @@ pub(super) fn run(session: &Session, args: &ExportArgs) -> Result<Reply, Failure
         let text = format!(
             "{} exported to {}: {} with {} of data\n",
             args.image,
-            args.to,
+            if matches!(target, Target::Stdout) { "stdout" } else { &args.to },
             rounded(exported.image_bytes),
             rounded(exported.data_bytes)
         );
