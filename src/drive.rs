@@ -78,8 +78,10 @@ pub struct DriveInfo {
     pub snapshots: u64,
     /// How many bookmarks it has.
     pub bookmarks: u64,
-    /// What its snapshots hold beyond its image: the sum of their charged sizes.
+    /// Sum of its snapshots' allocated sizes: a block that several of them hold counts for each.
     pub snapshots_allocated_bytes: u64,
+    /// Sum of its snapshots' charged sizes: what they hold beyond its image, each block counted once.
+    pub snapshots_charged_bytes: u64,
 }
 
 /// A handle of a drive: a writable image.
@@ -166,6 +168,7 @@ impl Drive {
             let drive = catalog.drive(self.id).ok_or_else(|| self.gone())?;
             let (_, head) = catalog.head_of(self.id)?;
             let snapshots = catalog.snapshots_of(self.id);
+            let allocated = snapshots.iter().map(|id| catalog.allocated_blocks(*id)).sum::<Result<u64>>()?;
             let charged = snapshots.iter().map(|id| catalog.charged_blocks(*id)).sum::<Result<u64>>()?;
             Ok(DriveInfo {
                 uuid: self.uuid,
@@ -174,7 +177,8 @@ impl Drive {
                 referenced_bytes: head.referenced_blocks * BLOCK_BYTES,
                 snapshots: snapshots.len() as u64,
                 bookmarks: drive.bookmarks.len() as u64,
-                snapshots_allocated_bytes: charged * BLOCK_BYTES,
+                snapshots_allocated_bytes: allocated * BLOCK_BYTES,
+                snapshots_charged_bytes: charged * BLOCK_BYTES,
             })
         })
     }

@@ -61,7 +61,7 @@ impl Engine {
             store_blocks,
             next_id: 1,
             seed: crc32fast::hash(id.as_bytes()),
-            clean: false,
+            clean: true,
             data_blocks: 0,
             tree_pages: 0,
             tree_places: 0,

@@ -236,7 +236,7 @@ fn charged_sizes_sum_to_what_the_snapshots_hold_beyond_the_live_image() {
     }
     let charged: u64 = stage.store.snapshots().iter().map(|snapshot| snapshot.charged_size().unwrap()).sum();
     let info = stage.drive("d").info().unwrap();
-    assert_eq!(info.snapshots_allocated_bytes, charged);
+    assert_eq!(info.snapshots_charged_bytes, charged);
     assert_eq!(stage.store.usage().data_bytes, info.referenced_bytes + charged);
     for snapshot in stage.store.snapshots() {
         let info = snapshot.info().unwrap();

@@ -138,7 +138,7 @@ fn judge_drive(store: &Store, model: &Model, sizes: &[Sizes], expected: &DriveMo
     same("number of snapshots", &info.snapshots, &(snapshots.len() as u64))?;
     same("number of bookmarks", &info.bookmarks, &(expected.bookmarks.len() as u64))?;
     let charged = own().map(|(_, sizes)| sizes.charged).sum();
-    same("sum of charged sizes (A5)", &info.snapshots_allocated_bytes, &charged)?;
+    same("sum of charged sizes (A5)", &info.snapshots_charged_bytes, &charged)?;
     judge_bookmarks(&drive, expected)
 }
 

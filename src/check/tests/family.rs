@@ -18,8 +18,6 @@ pub use VersionState::{Condemned, Head, Snapshot};
 pub struct Family {
     pub sketch: Sketch,
     /// Version 2: its table's leaves, its table and its histogram.
-    pub early: PagePointer,
-    pub late: PagePointer,
     pub table_2: Root,
     pub histogram_2: Root,
     /// The leaf that the junction left to versions 4 and 5.
@@ -84,7 +82,7 @@ pub fn family() -> Family {
 
     sketch.version(8, (Head, 9, 2, 0), (table_2, histogram_2, 9));
     sketch.drive(9, 8);
-    Family { sketch, early, late, table_2, histogram_2, inherited, own, table_4, histogram_4 }
+    Family { sketch, table_2, histogram_2, inherited, own, table_4, histogram_4 }
 }
 
 const ATTRIBUTES: usize = 1500;

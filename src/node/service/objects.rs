@@ -98,18 +98,14 @@ impl DriveView {
         let info = drive.info()?;
         let attributes = Attributes::read(&drive.attributes()?);
         let snapshots = drive.snapshots()?;
-        let mut allocated = 0;
-        for snapshot in &snapshots {
-            allocated += present(snapshot.allocated_size())?.unwrap_or(0);
-        }
         Ok(Self {
             uuid: info.uuid,
             name: info.name,
             size_bytes: info.size_bytes,
             referenced_bytes: info.referenced_bytes,
             snapshots: snapshots.iter().rev().map(Snapshot::uuid).collect(),
-            snapshots_allocated_bytes: allocated,
-            snapshots_charged_bytes: info.snapshots_allocated_bytes,
+            snapshots_allocated_bytes: info.snapshots_allocated_bytes,
+            snapshots_charged_bytes: info.snapshots_charged_bytes,
             bookmarks: info.bookmarks,
             timestamp: attributes.timestamp(),
             importing: attributes.importing(),
