@@ -98,17 +98,13 @@ impl Bookmark {
     /// # Errors
     /// `NotFound`, `Poisoned`, `Closed`, `Io`.
     pub fn delete(&self) -> Result<()> {
-        let result = self.engine.writable().and_then(|_life| {
-            self.engine.change(|catalog| catalog.delete_bookmark(self.id))?;
-            self.engine.make_durable(self.engine.completed())
-        });
-        result.context(|| format!("delete bookmark {}", self.uuid))
+        self.engine
+            .change_durably(|catalog| catalog.delete_bookmark(self.id))
+            .context(|| format!("delete bookmark {}", self.uuid))
     }
 
     fn look<T>(&self, look: impl FnOnce(&catalog::Bookmark, &Catalog) -> Result<T>) -> Result<T> {
-        let _life = self.engine.alive()?;
-        let catalog = self.engine.catalog.read();
-        look(catalog.bookmark(self.id).ok_or_else(|| self.gone())?, &catalog)
+        self.engine.look(|catalog| look(catalog.bookmark(self.id).ok_or_else(|| self.gone())?, catalog))
     }
 
     fn gone(&self) -> Error {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::bookmark::Bookmark;
-use crate::catalog::{Catalog, NewDrive};
+use crate::catalog::{Catalog, Naming};
 use crate::changes::Ranges;
 use crate::engine::{DriveLocks, Engine};
 use crate::error::{Error, ErrorKind, Result};
@@ -57,8 +57,8 @@ impl DriveOptions {
         self
     }
 
-    pub(crate) fn new_drive(self) -> NewDrive {
-        NewDrive { uuid: self.uuid.unwrap_or_else(Uuid::new_v4), name: self.name, attributes: self.attributes }
+    pub(crate) fn naming(self) -> Naming {
+        Naming { uuid: self.uuid.unwrap_or_else(Uuid::new_v4), name: self.name, attributes: self.attributes }
     }
 }
 
@@ -148,7 +148,7 @@ impl Drive {
     /// # Errors
     /// `NotFound`, `Closed`
     pub fn name(&self) -> Result<String> {
-        self.look(|catalog| Ok(catalog.drive(self.id).ok_or_else(|| self.gone())?.name.clone()))
+        self.engine.look(|catalog| Ok(catalog.drive(self.id).ok_or_else(|| self.gone())?.name.clone()))
     }
 
     /// Length of its image in bytes.
@@ -156,7 +156,7 @@ impl Drive {
     /// # Errors
     /// `NotFound`, `Closed`
     pub fn size_bytes(&self) -> Result<u64> {
-        self.look(|catalog| Ok(catalog.head_of(self.id)?.1.size_bytes))
+        self.engine.look(|catalog| Ok(catalog.head_of(self.id)?.1.size_bytes))
     }
 
     /// What it says of itself. On a drive without side branches this costs an addition per snapshot.
@@ -164,7 +164,7 @@ impl Drive {
     /// # Errors
     /// `NotFound`, `Closed`, `Corrupt`
     pub fn info(&self) -> Result<DriveInfo> {
-        self.look(|catalog| {
+        self.engine.look(|catalog| {
             let drive = catalog.drive(self.id).ok_or_else(|| self.gone())?;
             let (_, head) = catalog.head_of(self.id)?;
             let snapshots = catalog.snapshots_of(self.id);
@@ -264,7 +264,7 @@ impl Drive {
     /// # Errors
     /// `NotFound`, `Closed`, `Corrupt`
     pub fn attributes(&self) -> Result<Vec<u8>> {
-        self.look(|catalog| catalog.attributes(self.id))
+        self.engine.look(|catalog| catalog.attributes(self.id))
     }
 
     /// Replaces the bytes that belong to it. Durable and atomic when it returns.
@@ -282,7 +282,7 @@ impl Drive {
     /// # Errors
     /// `InvalidArgument`, `AlreadyExists` for a taken uuid, `NotFound`, `NoSpace`, `Poisoned`, `Closed`, `Io`.
     pub fn snapshot(&self, options: SnapshotOptions) -> Result<Snapshot> {
-        let new = [(self.id, options.new_snapshot())];
+        let new = [(self.id, options.naming())];
         let result = self.engine.writable().and_then(|_life| {
             let ids = self.engine.with_space(|| {
                 let _gate = self.locks.gate.write();
@@ -299,7 +299,7 @@ impl Drive {
     /// # Errors
     /// `NotFound`, `Closed`
     pub fn snapshots(&self) -> Result<Vec<Snapshot>> {
-        self.look(|catalog| {
+        self.engine.look(|catalog| {
             catalog.head_of(self.id)?;
             catalog.snapshots_of(self.id).into_iter().map(|id| Snapshot::find(&self.engine, catalog, id)).collect()
         })
@@ -327,7 +327,7 @@ impl Drive {
     /// # Errors
     /// `NotFound`, `Closed`
     pub fn bookmarks(&self) -> Result<Vec<Bookmark>> {
-        self.look(|catalog| {
+        self.engine.look(|catalog| {
             let drive = catalog.drive(self.id).ok_or_else(|| self.gone())?;
             let marks = drive.bookmarks.values().filter_map(|id| catalog.bookmark(*id).map(|mark| (*id, mark.uuid)));
             Ok(marks.map(|(id, uuid)| Bookmark::new(Arc::clone(&self.engine), id, uuid)).collect())
@@ -379,18 +379,8 @@ impl Drive {
         Ranges::new(self)
     }
 
-    fn look<T>(&self, look: impl FnOnce(&Catalog) -> Result<T>) -> Result<T> {
-        let _life = self.engine.alive()?;
-        look(&self.engine.catalog.read())
-    }
-
-    /// Changes the catalog and makes it durable.
     fn change(&self, doing: &str, change: impl Fn(&mut Catalog) -> Result<()>) -> Result<()> {
-        let result = self.engine.writable().and_then(|_life| {
-            self.engine.with_space(|| self.engine.change(&change))?;
-            self.engine.make_durable(self.engine.completed())
-        });
-        result.map_err(|error| error.context(self.doing(doing)))
+        self.engine.change_durably(change).map_err(|error| error.context(self.doing(doing)))
     }
 
     fn gone(&self) -> Error {

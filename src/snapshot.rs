@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::catalog::{Catalog, NewSnapshot};
+use crate::catalog::{Catalog, Naming};
 use crate::changes::Changes;
 use crate::drive::{Drive, DriveOptions};
 use crate::engine::{Engine, Table, WALK_STEP, check_range};
@@ -44,8 +44,8 @@ impl SnapshotOptions {
         self
     }
 
-    pub(crate) fn new_snapshot(self) -> NewSnapshot {
-        NewSnapshot { uuid: self.uuid.unwrap_or_else(Uuid::new_v4), name: self.name, attributes: self.attributes }
+    pub(crate) fn naming(self) -> Naming {
+        Naming { uuid: self.uuid.unwrap_or_else(Uuid::new_v4), name: self.name, attributes: self.attributes }
     }
 }
 
@@ -161,7 +161,7 @@ impl Snapshot {
     /// # Errors
     /// `NotFound`, `Closed`
     pub fn name(&self) -> Result<String> {
-        self.look(|catalog| Ok(catalog.snapshot_name(self.id).ok_or_else(|| self.gone())?.name.clone()))
+        self.engine.look(|catalog| Ok(catalog.snapshot_name(self.id).ok_or_else(|| self.gone())?.name.clone()))
     }
 
     /// What it says of itself, all sizes taken at one moment.
@@ -169,7 +169,7 @@ impl Snapshot {
     /// # Errors
     /// `NotFound`, `Closed`, `Corrupt`
     pub fn info(&self) -> Result<SnapshotInfo> {
-        self.look(|catalog| {
+        self.engine.look(|catalog| {
             let version = catalog.snapshot(self.id)?;
             Ok(SnapshotInfo {
                 uuid: self.uuid,
@@ -193,7 +193,7 @@ impl Snapshot {
     /// # Errors
     /// `NotFound`, `Closed`, `Corrupt`
     pub fn allocated_size(&self) -> Result<u64> {
-        self.look(|catalog| Ok(catalog.allocated_blocks(self.id)? * BLOCK_BYTES))
+        self.engine.look(|catalog| Ok(catalog.allocated_blocks(self.id)? * BLOCK_BYTES))
     }
 
     /// What it holds and nothing younger of its drive does: over all snapshots of a drive these add up to what they hold
@@ -202,7 +202,7 @@ impl Snapshot {
     /// # Errors
     /// `NotFound`, `Closed`, `Corrupt`
     pub fn charged_size(&self) -> Result<u64> {
-        self.look(|catalog| Ok(catalog.charged_blocks(self.id)? * BLOCK_BYTES))
+        self.engine.look(|catalog| Ok(catalog.charged_blocks(self.id)? * BLOCK_BYTES))
     }
 
     /// What deleting it would give back now (A6). A few additions; where clones branch off, a walk over what was written
@@ -211,7 +211,7 @@ impl Snapshot {
     /// # Errors
     /// `NotFound`, `Closed`, `Corrupt`
     pub fn exclusive_size(&self) -> Result<u64> {
-        self.look(|catalog| Ok(catalog.exclusive_blocks(self.id)? * BLOCK_BYTES))
+        self.engine.look(|catalog| Ok(catalog.exclusive_blocks(self.id)? * BLOCK_BYTES))
     }
 
     /// What its image maps. Costs nothing.
@@ -219,7 +219,7 @@ impl Snapshot {
     /// # Errors
     /// `NotFound`, `Closed`
     pub fn referenced_size(&self) -> Result<u64> {
-        self.look(|catalog| Ok(catalog.snapshot(self.id)?.referenced_blocks * BLOCK_BYTES))
+        self.engine.look(|catalog| Ok(catalog.snapshot(self.id)?.referenced_blocks * BLOCK_BYTES))
     }
 
     /// Fills `buf` with the bytes from `offset` on.
@@ -318,7 +318,7 @@ impl Snapshot {
     /// # Errors
     /// `NotFound`, `Closed`, `Corrupt`
     pub fn attributes(&self) -> Result<Vec<u8>> {
-        self.look(|catalog| catalog.attributes(self.id))
+        self.engine.look(|catalog| catalog.attributes(self.id))
     }
 
     /// Replaces the bytes that belong to it. Durable and atomic when it returns.
@@ -350,10 +350,9 @@ impl Snapshot {
     /// `InvalidArgument`, `AlreadyExists` for a taken uuid, `NotFound`, `NoSpace`, `Poisoned`, `Closed`, `Io`.
     pub fn clone_drive(&self, options: DriveOptions) -> Result<Drive> {
         let size = options.size_bytes;
-        let new = options.new_drive();
+        let new = options.naming();
         let result = self.engine.writable().and_then(|_life| {
-            let id = self.engine.with_space(|| self.engine.change(|catalog| catalog.clone_drive(self.id, &new, size)))?;
-            self.engine.make_durable(self.engine.completed())?;
+            let id = self.engine.change_durably(|catalog| catalog.clone_drive(self.id, &new, size))?;
             if size.is_some_and(|size| size < self.size_bytes) {
                 self.engine.trim(id)?;
             }
@@ -366,17 +365,8 @@ impl Snapshot {
         &self.engine
     }
 
-    fn look<T>(&self, look: impl FnOnce(&Catalog) -> Result<T>) -> Result<T> {
-        let _life = self.engine.alive()?;
-        look(&self.engine.catalog.read())
-    }
-
     fn change(&self, doing: &str, change: impl Fn(&mut Catalog) -> Result<()>) -> Result<()> {
-        let result = self.engine.writable().and_then(|_life| {
-            self.engine.with_space(|| self.engine.change(&change))?;
-            self.engine.make_durable(self.engine.completed())
-        });
-        result.map_err(|error| error.context(self.doing(doing)))
+        self.engine.change_durably(change).map_err(|error| error.context(self.doing(doing)))
     }
 
     fn gone(&self) -> Error {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::catalog::NewSnapshot;
+use crate::catalog::Naming;
 use crate::check::{CheckProgress, CheckReport};
 use crate::device::{Device, FileDevice};
 use crate::drive::{Drive, DriveOptions};
@@ -195,13 +195,11 @@ impl Store {
     /// # Errors
     /// `InvalidArgument` for a size or name that no drive can have, `AlreadyExists` for a taken uuid, `NoSpace`.
     pub fn create_drive(&self, options: DriveOptions) -> Result<Drive> {
-        let _life = self.engine.writable()?;
         let size = options.size_bytes;
-        let new = options.new_drive();
+        let new = options.naming();
         let doing = || format!("create drive {:?}", new.name);
         let size = size.ok_or_else(|| Error::invalid("it needs a size").context(doing()))?;
-        let id = self.engine.with_space(|| self.engine.change(|catalog| catalog.create_drive(&new, size))).context(doing)?;
-        self.engine.make_durable(self.engine.completed()).context(doing)?;
+        let id = self.engine.change_durably(|catalog| catalog.create_drive(&new, size)).context(doing)?;
         Ok(Drive::new(Arc::clone(&self.engine), id, new.uuid))
     }
 
@@ -256,8 +254,7 @@ impl Store {
         if drives.iter().any(|(drive, _)| !drive.is_of(&self.engine)) {
             return Err(Error::invalid("a drive is of another store").context(doing()));
         }
-        let new: Vec<(ObjectId, NewSnapshot)> =
-            drives.iter().map(|(drive, options)| (drive.id(), options.clone().new_snapshot())).collect();
+        let new: Vec<(ObjectId, Naming)> = drives.iter().map(|(drive, options)| (drive.id(), options.clone().naming())).collect();
         // Gates are taken in one order by everybody, so no two groups wait for each other.
         let mut gates: Vec<&Drive> = drives.iter().map(|(drive, _)| *drive).collect();
         gates.sort_unstable_by_key(|drive| drive.id());

@@ -16,20 +16,9 @@ use super::objects::{Bookmark, Drive, SnapshotName, no_such_drive, no_such_snaps
 use super::version::{ROOT, Version};
 use super::{Catalog, PAGES_PER_CHANGE};
 
-/// What a new drive is called.
+/// What a new drive or snapshot is called.
 #[derive(Clone, Debug)]
-pub struct NewDrive {
-    /// Its identity.
-    pub uuid: Uuid,
-    /// Its name.
-    pub name: String,
-    /// Its attributes.
-    pub attributes: Vec<u8>,
-}
-
-/// What a new snapshot is called.
-#[derive(Clone, Debug)]
-pub struct NewSnapshot {
+pub struct Naming {
     /// Its identity.
     pub uuid: Uuid,
     /// Its name.
@@ -43,7 +32,7 @@ impl Catalog {
     ///
     /// # Errors
     /// `InvalidArgument`, `AlreadyExists` for a taken uuid, `NoSpace`.
-    pub fn create_drive(&mut self, new: &NewDrive, size_bytes: u64) -> Result<ObjectId> {
+    pub fn create_drive(&mut self, new: &Naming, size_bytes: u64) -> Result<ObjectId> {
         check_size(size_bytes)?;
         let image = Version::new(VersionState::Head, ROOT, ROOT, size_bytes);
         self.start_drive(new, image)
@@ -53,7 +42,7 @@ impl Catalog {
     ///
     /// # Errors
     /// As [`Catalog::create_drive`], and `NotFound`.
-    pub fn clone_drive(&mut self, snapshot: ObjectId, new: &NewDrive, size_bytes: Option<u64>) -> Result<ObjectId> {
+    pub fn clone_drive(&mut self, snapshot: ObjectId, new: &Naming, size_bytes: Option<u64>) -> Result<ObjectId> {
         let mut image = self.snapshot(snapshot)?.with_image_of(VersionState::Head, snapshot, ROOT);
         let size_bytes = size_bytes.unwrap_or(image.size_bytes);
         check_size(size_bytes)?;
@@ -61,7 +50,7 @@ impl Catalog {
         self.start_drive(new, image)
     }
 
-    fn start_drive(&mut self, new: &NewDrive, mut head: Version) -> Result<ObjectId> {
+    fn start_drive(&mut self, new: &Naming, mut head: Version) -> Result<ObjectId> {
         self.check_new(new.uuid, &new.name, &new.attributes)?;
         self.require_attributes(new.attributes.len(), Purpose::Grow)?;
         let id = self.next_id();
@@ -95,7 +84,7 @@ impl Catalog {
     ///
     /// # Errors
     /// `InvalidArgument`, `AlreadyExists`, `NotFound` or `NoSpace` before anything is changed.
-    pub fn snapshot_drives(&mut self, drives: &[(ObjectId, NewSnapshot)]) -> Result<Vec<ObjectId>> {
+    pub fn snapshot_drives(&mut self, drives: &[(ObjectId, Naming)]) -> Result<Vec<ObjectId>> {
         for (index, (drive, new)) in drives.iter().enumerate() {
             self.check_new(new.uuid, &new.name, &new.attributes)?;
             self.head_of(*drive)?;

@@ -17,7 +17,7 @@ mod reclaim;
 mod version;
 mod writer;
 
-pub use freeze::{NewDrive, NewSnapshot};
+pub use freeze::Naming;
 pub use image::NewRun;
 pub use objects::{Bookmark, Drive, SnapshotName};
 pub use reclaim::ReclaimStep;

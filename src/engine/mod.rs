@@ -93,6 +93,26 @@ impl Engine {
         self.poisoned.store(true, Ordering::Release);
     }
 
+    /// Looks into the catalog.
+    ///
+    /// # Errors
+    /// `Closed`, and what `look` says.
+    pub fn look<T>(&self, look: impl FnOnce(&Catalog) -> Result<T>) -> Result<T> {
+        let _life = self.alive()?;
+        look(&self.catalog.read())
+    }
+
+    /// Changes the catalog and makes that durable.
+    ///
+    /// # Errors
+    /// `Closed`, `Poisoned`, `NoSpace`, `Io`, and what `change` says.
+    pub fn change_durably<T>(&self, change: impl Fn(&mut Catalog) -> Result<T>) -> Result<T> {
+        let _life = self.writable()?;
+        let done = self.with_space(|| self.change(&change))?;
+        self.make_durable(self.completed())?;
+        Ok(done)
+    }
+
     /// Changes the catalog. An error that is found only in the middle of a change poisons the store: reopening leads back
     /// to the last commit.
     pub fn change<T>(&self, change: impl FnOnce(&mut Catalog) -> Result<T>) -> Result<T> {

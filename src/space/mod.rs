@@ -12,6 +12,8 @@ mod checksums;
 mod group_state;
 mod map;
 mod seal;
+#[cfg(test)]
+mod tests;
 mod window;
 
 pub use map::{Purpose, Space, SpaceState, SpaceUsage};

@@ -3,10 +3,10 @@
 //! New blocks lie side by side: each kind of block is taken from one group, upwards, until the group has no more. Space that
 //! was used before is preferred to space that never was, since the file system makes the latter durable more slowly.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::group::{Group, GroupKind, GroupRecord, Place};
+use crate::format::group::{CHECKSUM_PAGES, Group, GroupKind, GroupRecord, Place};
 use crate::tree::entries;
 
 use super::bitmap::Bitmap;
@@ -156,16 +156,16 @@ impl Inner {
         Ok(())
     }
 
-    /// The first group from `start` on, then from 0 on, that has at least `wanted` free places for `kind`.
-    fn search(&self, kind: GroupKind, wanted: u32, start: u64) -> Result<Option<Group>> {
-        let loaded = |range: std::ops::Range<u64>| {
-            let fits = self
+    /// The first group from `start` on, then from 0 on, whose record and number of free places fit.
+    fn find_group(&self, start: u64, fits: impl Fn(Group, &GroupRecord, u32) -> bool) -> Result<Option<Group>> {
+        let loaded = |range: Range<u64>| {
+            let fitting = self
                 .groups
                 .iter()
-                .filter(|(group, state)| range.contains(group) && state.record.kind == kind && state.free() >= wanted);
-            fits.map(|(group, _)| *group).min()
+                .filter(|(group, state)| range.contains(group) && fits(Group(**group), &state.record, state.free()));
+            fitting.map(|(group, _)| *group).min()
         };
-        let written = |range: std::ops::Range<u64>| -> Result<Option<u64>> {
+        let written = |range: Range<u64>| -> Result<Option<u64>> {
             let mut found = None;
             entries::visit(&self.set, &self.root, range.start, &mut |group, value| {
                 if group >= range.end {
@@ -177,7 +177,7 @@ impl Inner {
                 }
                 let record = decode(Group(group), value)?;
                 let free = Group(group).places(self.store_blocks).saturating_sub(u32::from(record.used));
-                if record.kind == kind && free >= wanted {
+                if fits(Group(group), &record, free) {
                     found = Some(group);
                     return Ok(ControlFlow::Break(()));
                 }
@@ -192,6 +192,10 @@ impl Inner {
             }
         }
         Ok(None)
+    }
+
+    fn search(&self, kind: GroupKind, wanted: u32, start: u64) -> Result<Option<Group>> {
+        self.find_group(start, |_, record, free| record.kind == kind && free >= wanted)
     }
 
     /// Takes the first group that was never used.
@@ -225,18 +229,13 @@ impl Inner {
             GroupKind::Data => GroupKind::Tree,
             GroupKind::Tree => GroupKind::Data,
         };
-        let mut found = None;
-        for group in 0..self.fresh {
-            let in_use = [self.data_window, self.tree_window].into_iter().flatten().any(|window| window.group.0 == group);
-            let Some(state) = self.load(Group(group))? else { continue };
-            if state.record.kind == other && state.record.used == 0 && state.held_count == 0 && !in_use {
-                found = Some(group);
-                break;
-            }
-        }
+        let windows = [self.data_window, self.tree_window];
+        let found = self.find_group(0, |group, record, free| {
+            let in_use = windows.iter().flatten().any(|window| window.group == group);
+            record.kind == other && free == group.places(self.store_blocks) && !in_use
+        })?;
         let Some(group) = found else { return Ok(None) };
-        let state = self.groups.get_mut(&group).expect("it was just loaded");
-        let places = u64::from(state.places);
+        let places = u64::from(group.places(self.store_blocks));
         match kind {
             GroupKind::Tree => self.tree_places += places,
             GroupKind::Data => {
@@ -247,8 +246,10 @@ impl Inner {
                 self.tree_places -= places;
             }
         }
-        state.record = GroupRecord { kind, checksum_slots: 0, checksum_present: 0, ..state.record };
-        self.checksums.retain(|key, _| key / u64::from(crate::format::group::CHECKSUM_PAGES) != group);
-        Ok(Some(Group(group)))
+        if let Some(state) = self.load(group)? {
+            state.record = GroupRecord { kind, checksum_slots: 0, checksum_present: 0, ..state.record };
+        }
+        self.checksums.retain(|key, _| key / u64::from(CHECKSUM_PAGES) != group.0);
+        Ok(Some(group))
     }
 }
