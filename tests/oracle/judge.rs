@@ -139,6 +139,8 @@ fn judge_drive(store: &Store, model: &Model, sizes: &[Sizes], expected: &DriveMo
     same("number of bookmarks", &info.bookmarks, &(expected.bookmarks.len() as u64))?;
     let charged = own().map(|(_, sizes)| sizes.charged).sum();
     same("sum of charged sizes (A5)", &info.snapshots_charged_bytes, &charged)?;
+    let allocated = own().map(|(_, sizes)| sizes.allocated).sum();
+    same("sum of allocated sizes", &info.snapshots_allocated_bytes, &allocated)?;
     judge_bookmarks(&drive, expected)
 }
 
