@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use floe::{Device, Drive, DriveOptions, MemoryDevice, Snapshot, SnapshotOptions, Store};
+use floe::{Device, Drive, DriveOptions, Lend, MemoryDevice, Snapshot, SnapshotOptions, Store};
 
 const BLOCK: u64 = 4096;
 const GIB: u64 = 1 << 30;
@@ -281,8 +281,8 @@ impl Device for DropsFilling {
         self.0.grow(len_bytes)
     }
 
-    fn mapped(&self, range: Range<u64>) -> &[u8] {
-        self.0.mapped(range)
+    fn mapped(&self, range: Range<u64>, lend: Lend) -> &[u8] {
+        self.0.mapped(range, lend)
     }
 }
 

@@ -238,16 +238,7 @@ impl Drive {
     /// # Errors
     /// `InvalidArgument` for a size that no drive can have, `NotFound`, `NoSpace`, `Poisoned`, `Closed`, `Io`.
     pub fn resize(&self, size_bytes: u64) -> Result<()> {
-        let result = self.engine.writable().and_then(|_life| {
-            let _gate = self.locks.gate.write();
-            let shrinks = self.engine.change(|catalog| {
-                let shrinks = size_bytes < catalog.head_of(self.id)?.1.size_bytes;
-                catalog.set_size(self.id, size_bytes)?;
-                Ok(shrinks)
-            })?;
-            self.engine.make_durable(self.engine.completed())?;
-            if shrinks { self.engine.trim(self.id) } else { Ok(()) }
-        });
+        let result = self.engine.writable().and_then(|_life| self.engine.resize_drive(self.id, &self.locks, size_bytes));
         result.map_err(|error| error.context(self.doing(&format!("resize to {size_bytes} bytes"))))
     }
 

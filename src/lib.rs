@@ -58,7 +58,7 @@ pub use blake3::Hash;
 pub use bookmark::Bookmark;
 pub use changes::{Change, ChangeKind, Changes, Ranges};
 pub use check::{CheckProgress, CheckReport, Problem, ProblemKind};
-pub use device::{Device, FileDevice, MemoryDevice};
+pub use device::{Device, FileDevice, Lend, MemoryDevice};
 pub use drive::{Drive, DriveInfo, DriveOptions};
 pub use error::{Error, ErrorKind, Result};
 pub use snapshot::{Snapshot, SnapshotExtent, SnapshotExtents, SnapshotInfo, SnapshotOptions};

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::catalog::{Catalog, Naming};
+use crate::catalog::{Catalog, Naming, check_size};
 use crate::changes::Changes;
+use crate::device::Lend;
 use crate::drive::{Drive, DriveOptions};
 use crate::engine::{Engine, Table, WALK_STEP, check_range};
 use crate::error::{Error, Result};
@@ -111,6 +112,7 @@ pub struct Snapshot {
 impl Drop for Snapshot {
     fn drop(&mut self) {
         self.pin = None;
+        self.engine.wake_reclaimer();
         self.engine.let_others_in();
     }
 }
@@ -343,22 +345,28 @@ impl Snapshot {
     /// Makes a drive of its image. Durable when it returns (D5).
     ///
     /// The two share what neither changes, and neither needs the other: each can be deleted at any time. The cost does
-    /// not depend on what the snapshot holds. A size in `options` makes it longer or
-    /// shorter than the snapshot; cutting off takes time in proportion to the extents cut off.
+    /// not depend on what the snapshot holds. A size in `options` resizes the new drive, in
+    /// a commit of its own.
     ///
     /// # Errors
     /// `InvalidArgument`, `AlreadyExists` for a taken uuid, `NotFound`, `NoSpace`, `Poisoned`, `Closed`, `Io`.
     pub fn clone_drive(&self, options: DriveOptions) -> Result<Drive> {
-        let size = options.size_bytes;
-        let new = options.naming();
-        let result = self.engine.writable().and_then(|_life| {
-            let id = self.engine.change_durably(|catalog| catalog.clone_drive(self.id, &new, size))?;
-            if size.is_some_and(|size| size < self.size_bytes) {
-                self.engine.trim(id)?;
-            }
-            Ok(Drive::new(Arc::clone(&self.engine), id, new.uuid))
+        let size = options.size_bytes.filter(|size| *size != self.size_bytes);
+        let naming = options.naming();
+        let cloned = self.engine.change_durably(|catalog| {
+            size.map_or(Ok(()), check_size)?;
+            catalog.clone_drive(self.id, &naming)
         });
-        result.map_err(|error| error.context(self.doing("clone")))
+        let id = cloned.map_err(|error| error.context(self.doing("clone")))?;
+        let drive = Drive::new(Arc::clone(&self.engine), id, naming.uuid);
+        if let Some(size) = size
+            && let Err(error) = drive.resize(size)
+        {
+            // A clone of another size than was asked for is none.
+            drive.delete()?;
+            return Err(error.context(self.doing("clone")));
+        }
+        Ok(drive)
     }
 
     pub(crate) fn engine(&self) -> &Arc<Engine> {
@@ -451,6 +459,6 @@ impl<'a> Iterator for SnapshotExtents<'a> {
             ));
         }
         // The handle pins the snapshot, so nobody writes these blocks while the slice lives.
-        Some(Ok(SnapshotExtent { offset, data: device.mapped(start..start + len) }))
+        Some(Ok(SnapshotExtent { offset, data: device.mapped(start..start + len, Lend::promise()) }))
     }
 }

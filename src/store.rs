@@ -1,7 +1,9 @@
 //! What can be done with a store as a whole?
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use uuid::Uuid;
 
@@ -96,7 +98,12 @@ impl StoreOptions {
             return Err(Error::invalid(message).context(format!("create {}", path.display())));
         }
         let device = FileDevice::create(path, bytes)?;
-        self.create_on(Arc::new(device)).context(|| format!("create {}", path.display()))
+        let store = self.create_on(Arc::new(device)).context(|| format!("create {}", path.display()))?;
+        // The file's name is durable only when its directory is.
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let synced = File::open(parent).and_then(|parent| parent.sync_all());
+        synced.context(|| format!("sync the directory {}", parent.display()))?;
+        Ok(store)
     }
 
     /// Opens the store at `path`.
@@ -283,23 +290,24 @@ impl Store {
     /// # Errors
     /// `InvalidArgument` for less than it has, `NoSpace`, `Io`; a block device cannot be grown from here.
     pub fn grow(&self, capacity_bytes: u64) -> Result<()> {
-        let _life = self.engine.writable()?;
         let doing = || format!("grow the store to {capacity_bytes} bytes");
         let blocks = capacity_bytes / BLOCK_BYTES;
-        if blocks < self.engine.space.store_blocks() {
-            return Err(Error::invalid("a store cannot shrink").context(doing()));
-        }
         if blocks > STORE_BLOCKS_MAX {
             let most = STORE_BLOCKS_MAX * BLOCK_BYTES;
             return Err(Error::invalid(format!("a store has at most {most} bytes")).context(doing()));
         }
-        self.engine.device.grow(blocks * BLOCK_BYTES).context(doing)?;
-        self.engine.change(|catalog| {
-            self.engine.space.grow(blocks)?;
-            catalog.set_changed();
-            Ok(())
-        })?;
-        self.engine.make_durable(self.engine.completed()).context(doing)
+        self.engine
+            .change_durably(|catalog| {
+                // Under the catalog's lock, so that of two calls the larger one wins.
+                if blocks < self.engine.space.store_blocks() {
+                    return Err(Error::invalid("a store cannot shrink"));
+                }
+                self.engine.device.grow(blocks * BLOCK_BYTES).context(|| "lengthen the device")?;
+                self.engine.space.grow(blocks)?;
+                catalog.set_changed();
+                Ok(())
+            })
+            .context(doing)
     }
 
     /// Where the space went. Costs nothing.
@@ -319,12 +327,11 @@ impl Store {
     /// What the store says of itself.
     #[must_use]
     pub fn info(&self) -> StoreInfo {
-        let superblock = self.engine.superblock();
         let catalog = self.engine.catalog.read();
         StoreInfo {
-            uuid: Uuid::from_bytes(superblock.store_id),
+            uuid: Uuid::from_bytes(self.engine.store_id),
             format_version: FORMAT_VERSION,
-            generation: superblock.generation.0,
+            generation: self.engine.generation.load(Ordering::Acquire),
             epoch: catalog.epoch().0,
             drives: catalog.drives().count() as u64,
             snapshots: catalog.snapshots().count() as u64,

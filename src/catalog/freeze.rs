@@ -38,15 +38,12 @@ impl Catalog {
         self.start_drive(new, image)
     }
 
-    /// Makes a drive of a snapshot's image, as long as the image or as `size_bytes` says. The two share everything that neither writes.
+    /// Makes a drive of a snapshot's image. The two share everything that neither writes.
     ///
     /// # Errors
     /// As [`Catalog::create_drive`], and `NotFound`.
-    pub fn clone_drive(&mut self, snapshot: ObjectId, new: &Naming, size_bytes: Option<u64>) -> Result<ObjectId> {
-        let mut image = self.snapshot(snapshot)?.with_image_of(VersionState::Head, snapshot, ROOT);
-        let size_bytes = size_bytes.unwrap_or(image.size_bytes);
-        check_size(size_bytes)?;
-        image.resize(size_bytes);
+    pub fn clone_drive(&mut self, snapshot: ObjectId, new: &Naming) -> Result<ObjectId> {
+        let image = self.snapshot(snapshot)?.with_image_of(VersionState::Head, snapshot, ROOT);
         self.start_drive(new, image)
     }
 
@@ -63,6 +60,7 @@ impl Catalog {
             head,
             attributes_len: new.attributes.len() as u32,
             bookmarks: BTreeMap::new(),
+            fading: Vec::new(),
         };
         self.add_drive(id, drive)?;
         self.refresh_floor(head);
@@ -161,8 +159,8 @@ impl Catalog {
         self.touch(RecordKind::Bookmark, id);
         if let Some(drive) = self.drives.get_mut(&bookmark.drive) {
             drive.bookmarks.remove(&bookmark.epoch);
-            let head = drive.head;
-            self.refresh_floor(head);
+            drive.fading.push((bookmark.epoch, self.set.working()));
+            self.fading.insert(bookmark.drive);
         }
         Ok(())
     }
@@ -239,11 +237,12 @@ impl Catalog {
     }
 
     fn condemn(&mut self, id: ObjectId) {
-        let epoch = self.epoch;
+        let (epoch, working) = (self.epoch, self.set.working());
         let version = self.version_mut(id);
         if version.state == VersionState::Head {
             version.epoch = epoch;
         }
+        version.condemned_in = working;
         version.state = VersionState::Condemned;
         self.condemned.insert(id);
         self.touch(RecordKind::Version, id);
@@ -276,7 +275,10 @@ impl Catalog {
 }
 
 /// Is it a size that a drive can have?
-fn check_size(size_bytes: u64) -> Result<()> {
+///
+/// # Errors
+/// `InvalidArgument`
+pub fn check_size(size_bytes: u64) -> Result<()> {
     if !(DRIVE_BYTES_MIN..=DRIVE_BYTES_MAX).contains(&size_bytes) {
         let message =
             format!("a drive of {size_bytes} bytes; it must have {DRIVE_BYTES_MIN} ({BLOCK_BYTES} bytes are one block) to 2^63");

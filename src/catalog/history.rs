@@ -245,7 +245,10 @@ impl Catalog {
             return;
         }
         let parent = self.versions.find(version.parent).map_or(Epoch(0), |parent| parent.epoch);
-        let bookmark = self.drives.get(&version.drive).and_then(|drive| drive.bookmarks.keys().next_back().copied());
+        let bookmark = self.drives.get(&version.drive).and_then(|drive| {
+            let fading = drive.fading.iter().map(|(epoch, _)| *epoch);
+            drive.bookmarks.keys().next_back().copied().into_iter().chain(fading).max()
+        });
         self.version_mut(head).floor = bookmark.map_or(parent, |bookmark| bookmark.max(parent));
     }
 

@@ -17,7 +17,7 @@ mod reclaim;
 mod version;
 mod writer;
 
-pub use freeze::Naming;
+pub use freeze::{Naming, check_size};
 pub use image::NewRun;
 pub use objects::{Bookmark, Drive, SnapshotName};
 pub use reclaim::ReclaimStep;
@@ -63,6 +63,10 @@ pub struct Catalog {
     by_uuid: HashMap<Uuid, ObjectId>,
     /// Deleted versions of which something is left to free.
     condemned: BTreeSet<ObjectId>,
+    /// The last commit that is durable.
+    durable: Generation,
+    /// Drives that lost a bookmark which a crash could bring back.
+    fading: BTreeSet<ObjectId>,
     /// Records that the next commit writes or removes.
     touched: BTreeSet<(RecordKind, ObjectId)>,
     changed: bool,
@@ -105,6 +109,8 @@ impl Catalog {
             of_drive: HashMap::default(),
             by_uuid: HashMap::new(),
             condemned: BTreeSet::new(),
+            durable: Generation(working.0 - 1),
+            fading: BTreeSet::new(),
             touched: BTreeSet::new(),
             changed: false,
         };
@@ -256,6 +262,16 @@ impl Catalog {
     /// Commit `generation` is durable.
     pub fn committed(&mut self, generation: Generation) {
         self.set.committed(generation);
+        self.durable = generation;
+        for id in std::mem::take(&mut self.fading) {
+            let Some(drive) = self.drives.get_mut(&id) else { continue };
+            drive.fading.retain(|(_, deleted_in)| *deleted_in > generation);
+            if !drive.fading.is_empty() {
+                self.fading.insert(id);
+            }
+            let head = drive.head;
+            self.refresh_floor(head);
+        }
     }
 
     fn write_record(&mut self, kind: RecordKind, id: ObjectId) -> Result<()> {

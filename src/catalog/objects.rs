@@ -10,7 +10,7 @@ use crate::format::record::{
 };
 use crate::space::Purpose;
 use crate::tree::records;
-use crate::units::Epoch;
+use crate::units::{Epoch, Generation};
 
 use super::writer::CatalogWriter;
 use super::{Catalog, PAGES_PER_CHANGE};
@@ -30,6 +30,8 @@ pub struct Drive {
     pub attributes_len: u32,
     /// Its bookmarks by epoch.
     pub bookmarks: BTreeMap<Epoch, ObjectId>,
+    /// Bookmarks that were deleted, and by which commit: until it is durable they count, for a crash may bring them back.
+    pub fading: Vec<(Epoch, Generation)>,
 }
 
 /// A snapshot's names; the rest is in its version.
@@ -80,6 +82,7 @@ impl Drive {
             head: record.head,
             attributes_len: record.attributes_len,
             bookmarks: BTreeMap::new(),
+            fading: Vec::new(),
         }
     }
 

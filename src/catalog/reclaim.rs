@@ -33,7 +33,8 @@ impl Catalog {
         self.condemned.len() as u64
     }
 
-    /// Works off at most about `budget` extents of deleted versions.
+    /// Works off at most about `budget` extents of deleted versions whose deletion is durable: a crash that undoes a deletion
+    /// must find everything as it was.
     ///
     /// # Errors
     /// `NoSpace` if not even the reserve has a page left, `Corrupt` if a page cannot be read.
@@ -45,6 +46,10 @@ impl Catalog {
         for id in ids {
             let Some(version) = self.versions.find(id) else { continue };
             if version.is_pinned() {
+                continue;
+            }
+            if version.condemned_in > self.durable {
+                done = false;
                 continue;
             }
             for tree in [Tree::Table, Tree::Histogram] {

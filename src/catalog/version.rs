@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::format::page::Root;
 use crate::format::record::{ObjectId, RECORD_VERSION, UNSETTLED_MAX, VersionRecord, VersionState};
-use crate::units::Epoch;
+use crate::units::{Epoch, Generation};
 
 use super::histogram::Histogram;
 
@@ -41,6 +41,8 @@ pub struct Version {
     pub floor: Epoch,
     /// Snapshots of a living drive: does the drive's head descend from it?
     pub on_trunk: bool,
+    /// The commit that deletes it; it is left alone until that is durable, for a crash before brings it back.
+    pub condemned_in: Generation,
     /// Whoever holds a copy keeps the version's blocks from being freed.
     pub pin: Arc<()>,
 }
@@ -63,6 +65,7 @@ impl Version {
             trimming: false,
             floor: Epoch(0),
             on_trunk: false,
+            condemned_in: Generation(0),
             pin: Arc::new(()),
         }
     }

@@ -6,11 +6,11 @@ use std::ops::Range;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use rustix::fs::{FallocateFlags, fallocate};
+use rustix::fs::{FallocateFlags, fallocate, major, minor};
 use rustix::io::Errno;
 
-use super::Device;
 use super::map::Map;
+use super::{Device, Lend};
 use crate::error::{Context, Error, ErrorKind, Result};
 
 /// A regular file or block device, locked for this handle alone.
@@ -108,8 +108,8 @@ impl Device for FileDevice {
         self.map.extend(&self.file, len_bytes)
     }
 
-    fn mapped(&self, range: Range<u64>) -> &[u8] {
-        self.map.slice(range)
+    fn mapped(&self, range: Range<u64>, lend: Lend) -> &[u8] {
+        self.map.slice(range, lend)
     }
 
     fn unlock(&self) {
@@ -135,13 +135,14 @@ fn lock(file: &File) -> Result<()> {
 }
 
 /// The process that holds the lock, if the kernel tells: a line of `/proc/locks` is
-/// `1: FLOCK  ADVISORY  WRITE 1234 fe:00:5678 0 EOF`, and the last part of the third-last field is the inode.
+/// `1: FLOCK  ADVISORY  WRITE 1234 fe:00:5678 0 EOF`, with device and inode in the third-last field.
 fn holder(file: &File) -> Option<u32> {
-    let inode = file.metadata().ok()?.ino().to_string();
+    let metadata = file.metadata().ok()?;
+    let place = format!("{:02x}:{:02x}:{}", major(metadata.dev()), minor(metadata.dev()), metadata.ino());
     let locks = std::fs::read_to_string("/proc/locks").ok()?;
     locks.lines().find_map(|line| {
         let fields: Vec<&str> = line.split_whitespace().collect();
-        let [_, "FLOCK", _, _, pid, place, ..] = fields[..] else { return None };
-        (place.rsplit(':').next() == Some(inode.as_str())).then(|| pid.parse().ok()).flatten()
+        let [_, "FLOCK", _, _, pid, at, ..] = fields[..] else { return None };
+        (at == place).then(|| pid.parse().ok()).flatten()
     })
 }

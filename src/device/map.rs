@@ -17,6 +17,8 @@ use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use memmap2::{Advice, MmapOptions, MmapRaw};
 use parking_lot::Mutex;
 
+use super::Lend;
+
 /// A shared, read-only map of a whole file that follows the file's growth.
 pub struct Map {
     current: AtomicPtr<u8>,
@@ -53,12 +55,12 @@ impl Map {
         self.len.load(Ordering::Acquire)
     }
 
-    /// The bytes of `range`, which must lie within the map and must not be written while the slice lives.
-    pub fn slice(&self, range: Range<u64>) -> &[u8] {
+    /// The bytes of `range`, which must lie within the map.
+    pub fn slice(&self, range: Range<u64>, _lend: Lend) -> &[u8] {
         let start = self.address(&range);
         // SAFETY: `address` checked that the range is mapped, and the map outlives `self` (invariant 2). The bytes do not
-        // change while the slice lives: the engine lends only pages and blocks that it does not write again before every
-        // borrower is gone, writes never go through the map, and the file is locked against other processes.
+        // change while the slice lives: `Lend` is the engine's promise that it does not write them before every borrower is
+        // gone, writes never go through the map, and the file is locked against other processes.
         unsafe { slice::from_raw_parts(start, (range.end - range.start) as usize) }
     }
 

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use rustix::fs::{MemfdFlags, memfd_create};
 
-use super::{Device, FileDevice};
+use super::{Device, FileDevice, Lend};
 
 /// A device that lives in memory and is gone with its last handle: for tests and benchmarks.
 ///
@@ -50,8 +50,8 @@ impl Device for MemoryDevice {
         self.0.grow(len_bytes)
     }
 
-    fn mapped(&self, range: Range<u64>) -> &[u8] {
-        self.0.mapped(range)
+    fn mapped(&self, range: Range<u64>, lend: Lend) -> &[u8] {
+        self.0.mapped(range, lend)
     }
 
     fn copy_mapped(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {

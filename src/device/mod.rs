@@ -13,6 +13,19 @@ pub use memory::MemoryDevice;
 use std::io;
 use std::ops::Range;
 
+/// A promise that nobody writes the bytes that are lent while the slice lives. Only the engine can make it; a device that is
+/// made of another one passes it on.
+#[derive(Clone, Copy, Debug)]
+pub struct Lend(());
+
+impl Lend {
+    /// The caller keeps writers away from what is lent: it is a page that the last commit reaches, or a block that a pinned
+    /// snapshot holds.
+    pub(crate) const fn promise() -> Self {
+        Self(())
+    }
+}
+
 /// What the engine needs of the place where a store lives.
 ///
 /// Offsets and lengths are in bytes. All methods may be called from several threads at once.
@@ -51,12 +64,11 @@ pub trait Device: Send + Sync {
     /// Whatever the system says; a block device cannot be lengthened from here.
     fn grow(&self, len_bytes: u64) -> io::Result<()>;
 
-    /// The bytes of `range` as they lie in memory. The caller promises to look only at blocks that nobody writes while
-    /// the slice lives.
+    /// The bytes of `range` as they lie in memory. Only the engine can ask, see [`Lend`].
     ///
     /// # Panics
     /// If `range` reaches past the end.
-    fn mapped(&self, range: Range<u64>) -> &[u8];
+    fn mapped(&self, range: Range<u64>, lend: Lend) -> &[u8];
 
     /// Lets others open what is behind this device; the engine touches it no more, except that slices lent before may still
     /// be read.

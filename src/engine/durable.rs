@@ -142,6 +142,7 @@ impl Engine {
         write_batch(&*self.device, Batch { pages, superblock: superblock.clone() })?;
         committer.superblock = superblock;
         self.marked_clean.store(clean, Ordering::Release);
+        self.generation.store(generation.0, Ordering::Release);
         {
             let mut catalog = self.catalog.write();
             catalog.committed(generation);

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use parking_lot::RwLock;
 
-use crate::catalog::{Catalog, NewRun, ReclaimStep};
+use crate::catalog::{Catalog, NewRun, ReclaimStep, check_size};
 use crate::device::Device;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::entry::Extent;
@@ -12,7 +12,7 @@ use crate::format::page::Root;
 use crate::format::record::ObjectId;
 use crate::io::{self, Change, Image, Lies, RangeLock, SEGMENTS_MAX, Segment, Target};
 use crate::space::Purpose;
-use crate::units::{BLOCK_BYTES, LogicalBlock, PhysicalBlock};
+use crate::units::{BLOCK_BYTES, DRIVE_BYTES_MAX, LogicalBlock, PhysicalBlock};
 
 use super::Engine;
 
@@ -25,7 +25,7 @@ const UNMAP_PAGES: u64 = SHRINK_PAGES + UNMAP_STEP as u64;
 /// Tree pages that each change of a map may take, on average.
 const PAGES_PER_MAPPING: u64 = 8;
 /// Zeroes are written over parts of blocks from here; a range without a whole block is shorter than two.
-const ZEROES: [u8; 2 * BLOCK_BYTES as usize] = [0; 2 * BLOCK_BYTES as usize];
+static ZEROES: [u8; 2 * BLOCK_BYTES as usize] = [0; 2 * BLOCK_BYTES as usize];
 
 /// What keeps the users of one drive apart.
 #[derive(Default)]
@@ -87,7 +87,7 @@ impl Engine {
             }
             let end = LogicalBlock::at_or_after(offset + buf.len() as u64);
             let _range = locks.ranges.lock(LogicalBlock::holding(offset)..end);
-            let target = LiveTarget { engine: self, drive };
+            let target = LiveTarget::new(self, drive);
             self.with_space(|| io::write(&target, buf, offset))?;
             self.completed();
         }
@@ -123,11 +123,13 @@ impl Engine {
             } else {
                 [range.clone(), range.end..range.end]
             };
-            let target = LiveTarget { engine: self, drive };
-            for part in parts.into_iter().filter(|part| part.start < part.end) {
-                let zeroes = &ZEROES[..(part.end - part.start) as usize];
-                self.with_space(|| io::write(&target, zeroes, part.start))?;
-            }
+            let parts: Vec<(&[u8], u64)> = parts
+                .into_iter()
+                .filter(|part| part.start < part.end)
+                .map(|part| (&ZEROES[..(part.end - part.start) as usize], part.start))
+                .collect();
+            let target = LiveTarget::new(self, drive);
+            self.with_space(|| io::write_parts(&target, &parts))?;
         }
         if whole.start < whole.end { self.unmap(drive, whole) } else { Ok(()) }
     }
@@ -146,20 +148,53 @@ impl Engine {
         Ok(())
     }
 
+    /// Makes a drive's image longer or shorter; durable when it returns.
+    ///
+    /// # Errors
+    /// `InvalidArgument`, and as [`Engine::write_drive`]; after an error the image has its old length, or its new one.
+    pub fn resize_drive(&self, drive: ObjectId, locks: &DriveLocks, size_bytes: u64) -> Result<()> {
+        let _gate = locks.gate.write();
+        check_size(size_bytes)?;
+        let (old, trimming) = {
+            let catalog = self.catalog.read();
+            let (_, head) = catalog.head_of(drive)?;
+            (head.size_bytes, head.trimming)
+        };
+        if trimming {
+            self.trim(drive)?;
+        }
+        if size_bytes < old {
+            self.cut_shared_block(drive, size_bytes)?;
+        }
+        self.with_space(|| self.change(|catalog| catalog.set_size(drive, size_bytes)))?;
+        self.make_durable(self.completed())?;
+        if size_bytes < old { self.trim(drive) } else { Ok(()) }
+    }
+
+    /// A block that a new end cuts off must read as zeroes behind it if the image grows again. If others hold it too, that
+    /// takes new space, so it is done together with the cut: a full store refuses both.
+    fn cut_shared_block(&self, drive: ObjectId, size_bytes: u64) -> Result<()> {
+        let mut target = LiveTarget::new(self, drive);
+        let (lies, _) = target.lies_at(LogicalBlock::holding(size_bytes), 1)?;
+        if !size_bytes.is_multiple_of(BLOCK_BYTES) && matches!(lies, Lies::Shared { .. }) {
+            target.size_bytes = Some(size_bytes);
+            self.with_space(|| io::write(&target, rest_of_block(size_bytes), size_bytes))?;
+        }
+        Ok(())
+    }
+
     /// Removes what a shorter drive has behind its end. The caller keeps the drive's writers away.
     ///
     /// # Errors
     /// As [`Engine::write_drive`].
     pub fn trim(&self, drive: ObjectId) -> Result<()> {
         let size = self.catalog.read().head_of(drive)?.1.size_bytes;
-        let end = LogicalBlock::at_or_after(size);
-        if end.offset() > size {
-            // The image may grow again, and then these bytes are seen.
-            let zeroes = &ZEROES[..(end.offset() - size) as usize];
-            let target = LiveTarget { engine: self, drive };
-            self.with_space(|| io::write(&target, zeroes, size))?;
+        let rest = rest_of_block(size);
+        if !rest.is_empty() {
+            let target = LiveTarget::new(self, drive);
+            self.with_space(|| io::write(&target, rest, size))?;
         }
-        self.unmap(drive, end..LogicalBlock(1 << 51))?;
+        self.unmap(drive, LogicalBlock::at_or_after(size)..LogicalBlock::holding(DRIVE_BYTES_MAX))?;
         self.change(|catalog| catalog.trimmed(drive))?;
         self.completed();
         Ok(())
@@ -220,10 +255,23 @@ pub fn check_range(offset: u64, len: u64, size: u64) -> Result<()> {
     Ok(())
 }
 
+/// Zeroes for what lies between the end of an image and the end of its last block.
+fn rest_of_block(size_bytes: u64) -> &'static [u8] {
+    &ZEROES[..(LogicalBlock::at_or_after(size_bytes).offset() - size_bytes) as usize]
+}
+
 /// A live drive, as the write path sees it.
 struct LiveTarget<'a> {
     engine: &'a Engine,
     drive: ObjectId,
+    /// The length that the image gets together with the write's changes of the map.
+    size_bytes: Option<u64>,
+}
+
+impl<'a> LiveTarget<'a> {
+    fn new(engine: &'a Engine, drive: ObjectId) -> Self {
+        Self { engine, drive, size_bytes: None }
+    }
 }
 
 impl Target for LiveTarget<'_> {
@@ -277,7 +325,7 @@ impl Target for LiveTarget<'_> {
                     }
                 }
             }
-            Ok(())
+            self.size_bytes.map_or(Ok(()), |size| catalog.set_size(self.drive, size))
         })
     }
 

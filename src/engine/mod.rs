@@ -55,6 +55,9 @@ pub struct Engine {
     /// Wakes the thread that frees deleted things, if there is one.
     reclaimer: Option<Mutex<Sender<()>>>,
     pub(crate) was_clean: bool,
+    pub(crate) store_id: [u8; 16],
+    /// Number of the last durable commit.
+    pub(crate) generation: AtomicU64,
 }
 
 impl Engine {

@@ -71,8 +71,7 @@ impl Engine {
         let engine = Self::start(device, superblock, settings)?;
         {
             // The first commit goes to both slots: the second one holds no older commit to go back to.
-            engine.catalog.write().set_changed();
-            engine.flush()?;
+            engine.commit_now()?;
             let first = engine.superblock();
             write_superblock(&*engine.device, &first, (first.generation.0 as usize + 1) % 2)?;
             engine.device.sync().context(|| "sync the new store")?;
@@ -92,7 +91,11 @@ impl Engine {
         }
         let trimming = engine.catalog.read().trimming_drives();
         for drive in trimming {
-            engine.trim(drive)?;
+            match engine.trim(drive) {
+                // Nothing behind the end can be seen; it goes before the drive is next resized.
+                Err(error) if error.kind() == ErrorKind::NoSpace => {}
+                result => result?,
+            }
         }
         Ok(engine)
     }
@@ -113,6 +116,7 @@ impl Engine {
         let catalog_state = CatalogState { records: superblock.catalog, epoch: superblock.epoch, next_id: superblock.next_id };
         let catalog = Catalog::open(Arc::clone(&device), verified, Arc::clone(&space), superblock.seed, working, catalog_state)?;
         let was_clean = superblock.clean;
+        let (store_id, generation) = (superblock.store_id, AtomicU64::new(superblock.generation.0));
         let (wake, woken) = channel();
         let engine = Arc::new(Self {
             device,
@@ -129,6 +133,8 @@ impl Engine {
             drive_locks: Mutex::new(HashMap::new()),
             reclaimer: settings.background_reclaim.then(|| Mutex::new(wake)),
             was_clean,
+            store_id,
+            generation,
         });
         if settings.background_reclaim {
             let weak = Arc::downgrade(&engine);
@@ -143,19 +149,21 @@ impl Engine {
 /// Frees deleted things whenever somebody says that there are some, until the store is gone.
 fn reclaim_when_woken(engine: &Weak<Engine>, woken: &Receiver<()>) {
     while woken.recv().is_ok() {
+        // Many calls at once are one.
+        while woken.try_recv().is_ok() {}
         loop {
             let Some(engine) = engine.upgrade() else { return };
             let Ok(_life) = engine.writable() else { return };
-            // A step that fails poisons the store if it must; whoever works with the store learns it there.
-            match engine.reclaim_step(BACKGROUND_STEP) {
-                Ok(step) if !step.done => {}
-                Ok(_) => {
-                    if engine.flush().is_err() {
-                        return;
-                    }
-                    break;
-                }
-                Err(_) => return,
+            // A step that fails poisons the store if it must; whoever works with the store learns it there. What it left
+            // undone, for want of space say, the next call finds.
+            let Ok(step) = engine.reclaim_step(BACKGROUND_STEP) else { break };
+            // What was freed may be used again after a commit, and what is deleted may be freed after one.
+            let waits = !step.done && step.visited == 0;
+            if (waits || (step.done && step.visited > 0)) && engine.flush().is_err() {
+                break;
+            }
+            if step.done {
+                break;
             }
         }
     }

@@ -9,4 +9,4 @@ mod write;
 
 pub use ranges::RangeLock;
 pub use read::{Image, SEGMENTS_MAX, Segment, copy, plan};
-pub use write::{Change, Lies, Target, write};
+pub use write::{Change, Lies, Target, write, write_parts};

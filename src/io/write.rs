@@ -95,13 +95,34 @@ pub trait Target {
 /// # Errors
 /// `NoSpace` with nothing changed; `Io` or `Corrupt` from the device.
 pub fn write(target: &impl Target, buf: &[u8], offset: u64) -> Result<()> {
-    let mut work =
-        Work { target, buf, offset, redirected: Vec::new(), edges: Vec::new(), alone: Vec::new(), changes: Vec::new() };
-    let result = work.run();
+    write_parts(target, &[(buf, offset)])
+}
+
+/// Writes several buffers, of which no two touch one block: all of them or, if the store is full, none.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_parts(target: &impl Target, parts: &[(&[u8], u64)]) -> Result<()> {
+    let mut works: Vec<_> = parts.iter().map(|(buf, offset)| Work::new(target, buf, *offset)).collect();
+    let result = run(target, &mut works);
     if result.is_err() {
-        work.give_back()?;
+        for work in &mut works {
+            work.give_back()?;
+        }
     }
     result
+}
+
+fn run<T: Target>(target: &T, works: &mut [Work<'_, T>]) -> Result<()> {
+    for work in &mut *works {
+        work.prepare()?;
+    }
+    let changes: Vec<Change> = works.iter().flat_map(|work| work.changes.iter().copied()).collect();
+    target.require_room(changes.len())?;
+    for work in works {
+        work.overwrite()?;
+    }
+    if changes.is_empty() { Ok(()) } else { target.change(&changes) }
 }
 
 /// The blocks of a write that go to new space.
@@ -123,8 +144,13 @@ struct Work<'a, T: Target> {
     changes: Vec<Change>,
 }
 
-impl<T: Target> Work<'_, T> {
-    fn run(&mut self) -> Result<()> {
+impl<'a, T: Target> Work<'a, T> {
+    fn new(target: &'a T, buf: &'a [u8], offset: u64) -> Self {
+        Self { target, buf, offset, redirected: Vec::new(), edges: Vec::new(), alone: Vec::new(), changes: Vec::new() }
+    }
+
+    /// Finds out what becomes of each block, and writes those that go to new space.
+    fn prepare(&mut self) -> Result<()> {
         let end = LogicalBlock::at_or_after(self.offset + self.buf.len() as u64);
         let mut at = LogicalBlock::holding(self.offset);
         while at < end {
@@ -136,10 +162,7 @@ impl<T: Target> Work<'_, T> {
             }
             at = next;
         }
-        self.redirect()?;
-        self.target.require_room(self.changes.len())?;
-        self.overwrite()?;
-        if self.changes.is_empty() { Ok(()) } else { self.target.change(&self.changes) }
+        self.redirect()
     }
 
     /// Decides for each block of a hole or of a shared run whether it stays, goes, or goes to new space.

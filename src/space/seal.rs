@@ -80,6 +80,7 @@ impl Inner {
             page::readdress(&mut page, at, Epoch(0), generation);
             page::seal(&mut page, self.seed);
             let page: Arc<Page> = Arc::from(page);
+            self.verified.remove(at);
             out.push((at, Arc::clone(&page)));
             self.checksums_sealed.insert(key, page);
         }
@@ -129,6 +130,7 @@ impl Inner {
             let mut page = page::blank(PageKind::Bitmap, 0, at, Epoch(0), generation);
             state.bitmap.as_ref().expect("a changed bitmap is loaded").put(&mut page);
             page::seal(&mut page, self.seed);
+            self.verified.remove(at);
             out.push((at, Arc::new(page)));
             state.bitmap_changed = false;
         }

@@ -7,7 +7,6 @@
 //! 1. Extents do not overlap, and none is empty.
 //! 2. Where two extents meet, they differ in place or birth, or are too long to be one. (A neighbour that was too long and
 //!    then cut may be left unmerged; readers do not mind.)
-//! 3. An extent is not born later than the page it stands in.
 
 mod diff;
 mod edit;

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Pages;
-use crate::device::Device;
+use crate::device::{Device, Lend};
 use crate::error::{Error, Result};
 use crate::format::entry;
 use crate::format::group;
@@ -138,6 +138,7 @@ impl WorkingSet {
         for (number, changed) in &self.changed {
             // A page that no root reaches any more was never sealed; nobody will read it.
             if changed.generation == self.working && changed.sealed.is_some() {
+                self.verified.remove(PhysicalBlock(*number));
                 out.push((PhysicalBlock(*number), Arc::clone(&changed.page)));
             }
         }
@@ -175,7 +176,7 @@ pub fn mapped_page(device: &dyn Device, at: PhysicalBlock) -> Result<&Page> {
     if at.0 >= device.len_bytes() / BLOCK_BYTES {
         return Err(Error::corrupt(format!("page {at}: it lies behind the end of the store")));
     }
-    Ok(device.mapped(at.offset()..at.offset() + BLOCK_BYTES).try_into().expect("a block is as long as a page"))
+    Ok(device.mapped(at.offset()..at.offset() + BLOCK_BYTES, Lend::promise()).try_into().expect("a block is as long as a page"))
 }
 
 /// Pages whose checksum was found right since the store was opened: a fixed half MiB, whatever the store's size.
@@ -201,6 +202,13 @@ impl VerifiedPages {
     /// The page was checked.
     pub fn insert(&self, page: PhysicalBlock) {
         self.slot(page).store(page.0, Ordering::Relaxed);
+    }
+
+    /// The page is written anew: what was checked before says nothing of what will be read.
+    pub fn remove(&self, page: PhysicalBlock) {
+        if self.contains(page) {
+            self.slot(page).store(0, Ordering::Relaxed);
+        }
     }
 
     fn slot(&self, page: PhysicalBlock) -> &AtomicU64 {

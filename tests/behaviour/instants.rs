@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use floe::{Drive, DriveOptions, Snapshot, SnapshotOptions};
 
@@ -20,6 +21,15 @@ fn group_snapshot_holds_each_drive_at_the_same_moment() {
         [create("e", "EEEE"), write(0, "B"), group("e", "g"), write(1, "C"), on("e", write(1, "F"))],
         [drive("BCAA"), other("e", "EFEE"), sized("g", "BAAA", [1, 1, 1]), sized("g'", "EEEE", [1, 1, 1]), data(10)],
     );
+}
+
+/// Stops the writers when the test is done, by a failure too: a scope waits for its threads.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 /// A writer that stamps one block after the other, round after round, and says how far it is.
@@ -74,6 +84,7 @@ fn snapshot_under_writes_holds_what_completed_before_and_nothing_begun_after() {
     let stop = AtomicBool::new(false);
     let mut kept = HashMap::new();
     thread::scope(|scope| {
+        let _stop = Stop(&stop);
         for (drive, stamper) in drives.iter().zip(&stampers) {
             scope.spawn(|| stamper.stamp_until(&stop, BLOCKS, |block, bytes| drive.write_at(bytes, block * BLOCK).unwrap()));
         }
@@ -95,11 +106,50 @@ fn snapshot_under_writes_holds_what_completed_before_and_nothing_begun_after() {
                 drive.flush().unwrap();
             }
         }
-        stop.store(true, Ordering::SeqCst);
     });
     for (uuid, stamps) in kept {
         assert_eq!(stamps_of(&store.snapshot(uuid).unwrap()), stamps, "a frozen image changed");
     }
+    expect_clean(&store);
+}
+
+/// One call writes all blocks: a freeze that does not wait for it shows a drive that never was.
+#[test]
+fn snapshot_waits_for_writes_in_flight() {
+    const BLOCKS: u64 = 512;
+    const SNAPSHOTS: usize = 60;
+    let store = memory_store();
+    let drives: Vec<Drive> = (0..2).map(|_| store.create_drive(DriveOptions::new(BLOCKS * BLOCK)).unwrap()).collect();
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let _stop = Stop(&stop);
+        for drive in &drives {
+            let stop = &stop;
+            scope.spawn(move || {
+                for number in (1..).take_while(|_| !stop.load(Ordering::SeqCst)) {
+                    drive.write_at(&stamp(number).repeat(BLOCKS as usize), 0).unwrap();
+                }
+            });
+        }
+        let expect_whole = |snapshot: &Snapshot| {
+            let stamps = stamps_of(snapshot);
+            assert!(stamps.iter().all(|stamp| *stamp == stamps[0]), "one write is in the snapshot in part (D4): {stamps:?}");
+            thread::sleep(Duration::from_millis(2));
+            assert!(stamps_of(snapshot) == stamps, "a frozen image changed");
+        };
+        for turn in 0..SNAPSHOTS {
+            let snapshots = if turn % 2 == 0 {
+                vec![drives[turn / 2 % 2].snapshot(SnapshotOptions::named("one")).unwrap()]
+            } else {
+                let members: Vec<_> = drives.iter().map(|drive| (drive, SnapshotOptions::named("group"))).collect();
+                store.snapshot_group(&members).unwrap()
+            };
+            snapshots.iter().for_each(expect_whole);
+            snapshots.iter().for_each(|snapshot| snapshot.delete().unwrap());
+            drop(snapshots);
+            drain(&store);
+        }
+    });
     expect_clean(&store);
 }
 
@@ -112,6 +162,7 @@ fn group_snapshot_under_writes_is_one_instant_of_all_its_drives() {
     let stamper = Stamper::new();
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
+        let _stop = Stop(&stop);
         // One writer goes round all three drives: block 0 of each, then block 1 of each.
         scope.spawn(|| {
             stamper.stamp_until(&stop, 3 * BLOCKS, |place, bytes| {
@@ -129,7 +180,6 @@ fn group_snapshot_under_writes_is_one_instant_of_all_its_drives() {
             assert!(completed <= prefix && prefix <= begun, "D4: {completed} <= {prefix} <= {begun}");
             snapshots.iter().for_each(|snapshot| snapshot.delete().unwrap());
         }
-        stop.store(true, Ordering::SeqCst);
     });
     drain(&store);
     assert_eq!(store.usage().data_bytes, drives.iter().map(|drive| drive.info().unwrap().referenced_bytes).sum::<u64>());

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::check::{CheckReport, ProblemKind, check};
-use crate::device::Device;
+use crate::device::{Device, Lend};
 use crate::format::codec::put_u32;
 use crate::format::entry::{self, Extent, Value};
 use crate::format::group::{CHECKSUMS_PER_PAGE, GROUP_PLACES, Group, GroupKind, GroupRecord, Place, STORE_BLOCKS_MIN};
@@ -67,7 +67,7 @@ impl Device for Blocks {
         unreachable!("a check writes nothing")
     }
 
-    fn mapped(&self, _: Range<u64>) -> &[u8] {
+    fn mapped(&self, _: Range<u64>, _: Lend) -> &[u8] {
         unreachable!("a check reads by calls: an error must not be a signal")
     }
 }

@@ -26,7 +26,7 @@ pub(super) struct ImportArgs {
     /// Write the image over an existing drive
     #[arg(long)]
     overwrite: bool,
-    /// Make the new drive at least this large; an image that is larger is refused
+    /// Make the new drive this large; an image that is larger is refused
     #[arg(long, value_name = "SIZE", value_parser = size::parse, conflicts_with = "overwrite")]
     size: Option<u64>,
 }

@@ -125,7 +125,7 @@ pub(super) fn snapshot(view: &SnapshotView, names: &DriveNames) -> String {
         ("created", full(view.timestamp)),
         ("size", exact(view.size_bytes)),
         ("allocated", format!("{}: not in its drive's image now", exact(view.allocated_bytes))),
-        ("charged", format!("{}: not in the next younger image", exact(view.charged_bytes))),
+        ("charged", format!("{}: held by nothing younger of its drive", exact(view.charged_bytes))),
         ("exclusive", format!("{}: comes back if it is deleted now", exact(view.exclusive_bytes))),
         ("referenced", exact(view.referenced_bytes)),
     ])

@@ -56,7 +56,7 @@ pub struct SnapshotView {
     pub size_bytes: u64,
     /// Blocks that it holds and its drive's image does not (A1).
     pub allocated_bytes: u64,
-    /// Blocks that it holds and the next younger does not (A5).
+    /// Blocks that it holds and nothing younger of its drive does (A5).
     pub charged_bytes: u64,
     /// What deleting it gives back now (A5, A6).
     pub exclusive_bytes: u64,
