@@ -33,13 +33,12 @@ impl SlowToSync {
         self.held.store(true, Ordering::SeqCst);
         thread::scope(|scope| {
             scope.spawn(change);
+            let _goes_on = LetsGo(&self.held);
             while !self.waiting.load(Ordering::SeqCst) {
                 thread::sleep(Duration::from_millis(1));
             }
             meanwhile();
-            let after = self.crash();
-            self.held.store(false, Ordering::SeqCst);
-            after
+            self.crash()
         })
     }
 
@@ -54,6 +53,15 @@ impl SlowToSync {
             }
         }
         Store::options().open_on(Arc::new(copy)).unwrap()
+    }
+}
+
+/// Lets the syncs go on, even if the test fails in between: the thread that waits for them must end.
+struct LetsGo<'a>(&'a AtomicBool);
+
+impl Drop for LetsGo<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
     }
 }
 
