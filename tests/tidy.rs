@@ -474,3 +474,45 @@ fn file_without_question_or_noun_is_named() {
     assert_eq!(files_without_question(&sources), ["src/io/util.rs:1: the first line is no question"]);
     assert_eq!(files_without_noun(&sources), ["src/io/util.rs: the name lacks a noun"]);
 }
+
+// --- pages -------------------------------------------------------------------------------------------------------------
+
+/// The targets of a page's relative links, without what follows a `#`.
+fn relative_links(text: &str) -> Vec<&str> {
+    let targets = text.split("](").skip(1).filter_map(|rest| rest.split_once(')').map(|(target, _)| target));
+    let relative = targets.filter(|target| !target.contains("://") && !target.starts_with('#'));
+    relative.map(|target| target.split('#').next().unwrap_or(target)).collect()
+}
+
+#[test]
+fn pages_link_to_what_exists_and_the_index_to_every_page() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let pages: Vec<PathBuf> = fs::read_dir(root.join("docs"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .chain([root.join("README.md"), root.join("CHANGELOG.md")])
+        .collect();
+    let mut complaints = Vec::new();
+    for page in &pages {
+        let text = fs::read_to_string(page).unwrap();
+        for target in relative_links(&text) {
+            if !page.parent().unwrap().join(target).exists() {
+                complaints.push(format!("{}: {target} does not exist", page.display()));
+            }
+        }
+    }
+    let index = fs::read_to_string(root.join("docs/README.md")).unwrap();
+    for page in pages.iter().filter(|page| page.parent() == Some(&root.join("docs")) && !page.ends_with("README.md")) {
+        let name = page.file_name().unwrap().to_str().unwrap();
+        if !relative_links(&index).contains(&name) {
+            complaints.push(format!("docs/README.md: it does not lead to {name}"));
+        }
+    }
+    expect_none(&complaints);
+}
+
+#[test]
+fn relative_links_are_found_and_others_left_alone() {
+    assert_eq!(relative_links("[a](x.md) [b](https://x.org/y) [c](#d) [e](../z.md#part)"), ["x.md", "../z.md"]);
+}
