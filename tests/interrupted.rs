@@ -234,3 +234,49 @@ fn progress_of_a_check_may_ask_the_store() {
     store.check_with(&mut |_| asked += store.info().drives + drive.info().unwrap().snapshots).unwrap();
     assert!(asked > 0);
 }
+
+/// What a write had taken and not yet put into its table was in use for a commit that came in between, so a check beside writers
+/// found leaks, and so would have a crash.
+#[test]
+fn check_beside_writers_and_snapshots_is_clean() {
+    let store = Store::options().create_on(Arc::new(MemoryDevice::new(1 << 30).unwrap())).unwrap();
+    let drive = store.create_drive(DriveOptions::new(4 << 20)).unwrap();
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for writer in 0..2_u8 {
+            let (drive, stop) = (&drive, &stop);
+            scope.spawn(move || {
+                let mut round = writer;
+                while !stop.load(Ordering::Relaxed) {
+                    round = round.wrapping_add(37);
+                    let block = u64::from(round) * 4 % 1000;
+                    drive.write_at(&[round | 1; 3 * BLOCK as usize], block * BLOCK + 100).unwrap();
+                    drive.discard(block * BLOCK..(block + 2) * BLOCK).unwrap();
+                }
+            });
+        }
+        let (store, drive, stop) = (&store, &drive, &stop);
+        scope.spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                let snapshot = drive.snapshot(SnapshotOptions::default()).unwrap();
+                snapshot.delete().unwrap();
+                drop(snapshot);
+                store.reclaim(50).unwrap();
+            }
+        });
+        let _stops = StopsThem(stop);
+        for _ in 0..200 {
+            let report = store.check().unwrap();
+            assert!(report.is_clean(), "{report}");
+        }
+    });
+}
+
+/// Ends the threads, even if the test fails in between.
+struct StopsThem<'a>(&'a AtomicBool);
+
+impl Drop for StopsThem<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}

@@ -122,6 +122,7 @@ impl Catalog {
         self.histogram(head)?;
         let extent = Extent { logical: run.logical, physical: Some(run.physical), blocks: run.blocks, birth: floor.next() };
         let (mut removed, mut dropped) = (Vec::new(), Vec::new());
+        self.space.use_data(run.physical, run.blocks)?;
         let mut writer = TableWriter { set: &mut self.set, space: &self.space, floor };
         let root = table::insert(&mut writer, &root, extent, &mut removed, &mut dropped)?;
         let version = self.version_mut(head);

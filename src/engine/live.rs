@@ -305,7 +305,7 @@ impl Target for LiveTarget<'_> {
     }
 
     fn give_back(&self, start: PhysicalBlock, blocks: u32) -> Result<()> {
-        self.engine.space.free_data(start, blocks)
+        self.engine.space.give_back_data(start, blocks)
     }
 
     fn require_room(&self, changes: usize) -> Result<()> {

@@ -58,6 +58,14 @@ impl GroupState {
         !self.bitmap_changed && self.held_count == 0 && self.written == Some(self.record)
     }
 
+    /// Marks `count` free places from `start` on as used. The bitmap is loaded.
+    pub fn set_used(&mut self, start: Place, count: u32) {
+        let changed = self.bitmap.as_mut().map_or(0, |bitmap| bitmap.set(start, count));
+        assert_eq!(changed, count, "only free places are taken");
+        self.record.used += count as u16;
+        self.bitmap_changed = true;
+    }
+
     /// Holds back `count` places from `start` on.
     pub fn hold(&mut self, start: Place, count: u32) {
         self.held_count += self.held.get_or_insert_with(Bitmap::new).set(start, count);

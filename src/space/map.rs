@@ -137,15 +137,38 @@ impl Space {
         Ok(Self { inner: Mutex::new(inner) })
     }
 
-    /// Takes up to `most` blocks for data that lie side by side.
+    /// Takes up to `most` blocks for data that lie side by side. Until they are used, or given back, nobody else gets them, but no
+    /// commit says that they are in use: a crash meanwhile leaves nothing behind.
     ///
     /// # Errors
     /// `NoSpace`; the blocks freed but not yet committed may help. `Corrupt` or `Io` from the device.
     pub fn take_data(&self, most: u32) -> Result<(PhysicalBlock, u32)> {
-        let mut inner = self.inner.lock();
-        let run = inner.take(GroupKind::Data, most)?;
-        inner.data_blocks += u64::from(run.count);
+        let run = self.inner.lock().take(GroupKind::Data, most)?;
         Ok((run.group.block(run.start), run.count))
+    }
+
+    /// A table holds blocks that were taken: the next commit says that they are in use.
+    ///
+    /// # Errors
+    /// `Corrupt` if the bitmap cannot be read.
+    pub fn use_data(&self, start: PhysicalBlock, count: u32) -> Result<()> {
+        let mut inner = self.inner.lock();
+        let (state, place) = inner.taken(start)?;
+        state.let_go(place, count);
+        state.set_used(place, count);
+        inner.data_blocks += u64::from(count);
+        Ok(())
+    }
+
+    /// Blocks that were taken are not needed.
+    ///
+    /// # Errors
+    /// `Corrupt` if the bitmap cannot be read.
+    pub fn give_back_data(&self, start: PhysicalBlock, count: u32) -> Result<()> {
+        let mut inner = self.inner.lock();
+        let (state, place) = inner.taken(start)?;
+        state.let_go(place, count);
+        Ok(())
     }
 
     /// Takes a block for a tree page.
@@ -156,7 +179,7 @@ impl Space {
         self.inner.lock().take_page()
     }
 
-    /// Gives data blocks back.
+    /// Frees data blocks that no table holds any more.
     ///
     /// # Errors
     /// `Corrupt` if they were not taken.
@@ -272,7 +295,7 @@ impl Inner {
             };
             self.load_bitmap(window.group)?;
             let state = self.groups.get_mut(&window.group.0).expect("a window's group is loaded");
-            let bitmap = state.bitmap.as_mut().expect("it was just loaded");
+            let bitmap = state.bitmap.as_ref().expect("it was just loaded");
             let Some((start, count)) = bitmap.free_run(state.held.as_ref(), window.next, state.places, most) else {
                 self.window_exhausted(kind, window)?;
                 continue;
@@ -282,10 +305,10 @@ impl Inner {
                 continue;
             }
             let count = count.min(state.secured - start.0);
-            let changed = bitmap.set(start, count);
-            assert_eq!(changed, count, "only free places are taken");
-            state.record.used += count as u16;
-            state.bitmap_changed = true;
+            match kind {
+                GroupKind::Data => state.hold(start, count),
+                GroupKind::Tree => state.set_used(start, count),
+            }
             let run = PlaceRun { group: window.group, start, count };
             self.set_window(kind, Some(Window { group: window.group, next: Place(start.0 + count) }));
             return Ok(run);
@@ -341,6 +364,15 @@ impl Inner {
             _ => self.quarantine.push_back((working, vec![run])),
         }
         Ok(())
+    }
+
+    /// The group of a block that was taken, its bitmap loaded, and the block's place.
+    fn taken(&mut self, block: PhysicalBlock) -> Result<(&mut GroupState, Place)> {
+        let place = place_of(block).ok_or_else(|| Error::corrupt(format!("block {block}: no data can be there")))?;
+        let group = Group::of(block);
+        self.load(group)?.ok_or_else(|| Error::corrupt(format!("block {block}: its group was never used")))?;
+        self.load_bitmap(group)?;
+        Ok((self.groups.get_mut(&group.0).expect("it was just loaded"), place))
     }
 
     /// Loads what is known of a group; `None` if it was never used.

@@ -1,7 +1,7 @@
 //! Which blocks of the store are free, and what must the bytes in the others sum to?
 //!
 //! Invariants:
-//! 1. A block is taken in the bitmaps if and only if a commit in progress or done reaches it.
+//! 1. A block is set in the bitmaps if and only if the trees reach it, at every commit; what is only taken is held.
 //! 2. A block that was freed in generation g is not handed out before g is durable and before everybody who could still be reading it is done.
 //! 3. A bitmap or checksum page is written to the slot that the last durable commit does not name.
 //! 4. A block is handed out only after the file system has secured the space under it.
