@@ -15,6 +15,18 @@ use crate::snapshot::Snapshot;
 use crate::units::{BLOCK_BYTES, Epoch, LogicalBlock};
 
 /// What a changed range is in the newer image.
+///
+/// ```
+/// # fn main() -> floe::Result<()> {
+/// # let store = floe::Store::options().create_on(std::sync::Arc::new(floe::MemoryDevice::new(1 << 30).unwrap()))?;
+/// # let drive = store.create_drive(floe::DriveOptions::new(1 << 20).name("db"))?;
+/// drive.write_at(&[1; 8192], 0)?;
+/// let snapshot = drive.snapshot(floe::SnapshotOptions::default())?;
+/// drive.discard(0..4096)?;
+/// assert_eq!(snapshot.diff_drive(&drive)?.next().unwrap()?.kind, floe::ChangeKind::Hole);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangeKind {
     /// It holds data.
@@ -24,6 +36,18 @@ pub enum ChangeKind {
 }
 
 /// A range that differs.
+///
+/// ```
+/// # fn main() -> floe::Result<()> {
+/// # let store = floe::Store::options().create_on(std::sync::Arc::new(floe::MemoryDevice::new(1 << 30).unwrap()))?;
+/// # let drive = store.create_drive(floe::DriveOptions::new(1 << 20).name("db"))?;
+/// let snapshot = drive.snapshot(floe::SnapshotOptions::default())?;
+/// drive.write_at(&[1; 10], 5000)?;
+/// let change = snapshot.diff_drive(&drive)?.next().unwrap()?;
+/// assert_eq!(change, floe::Change { range: 4096..8192, kind: floe::ChangeKind::Data });
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// Bytes of the newer image: whole blocks, but for the last one if the image's end cuts it off.
@@ -35,6 +59,20 @@ pub struct Change {
 /// The ranges that differ between two images, in order, neighbours of one kind merged.
 ///
 /// What the older image had behind the newer one's end is not listed.
+///
+/// ```
+/// # fn main() -> floe::Result<()> {
+/// # let store = floe::Store::options().create_on(std::sync::Arc::new(floe::MemoryDevice::new(1 << 30).unwrap()))?;
+/// # let drive = store.create_drive(floe::DriveOptions::new(1 << 20).name("db"))?;
+/// let monday = drive.snapshot(floe::SnapshotOptions::named("monday"))?;
+/// drive.write_at(&[1; 10], 0)?;
+/// let tuesday = drive.snapshot(floe::SnapshotOptions::named("tuesday"))?;
+/// for change in monday.diff(&tuesday)? {
+///     println!("copy {:?}", change?.range);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub struct Changes {
     source: Source,
     steps: Steps<(Range<LogicalBlock>, ChangeKind)>,
@@ -123,6 +161,18 @@ impl Iterator for Changes {
 }
 
 /// The ranges of a drive that hold data, in order; see [`Drive::mapped_ranges`].
+///
+/// ```
+/// # fn main() -> floe::Result<()> {
+/// # let store = floe::Store::options().create_on(std::sync::Arc::new(floe::MemoryDevice::new(1 << 30).unwrap()))?;
+/// # let drive = store.create_drive(floe::DriveOptions::new(1 << 20).name("db"))?;
+/// drive.write_at(&[1; 10], 0)?;
+/// drive.write_at(&[1; 8192], 40_960)?;
+/// let ranges: Vec<_> = drive.mapped_ranges().collect::<floe::Result<_>>()?;
+/// assert_eq!(ranges, [0..4096, 40_960..49_152]);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Ranges<'a> {
     drive: &'a Drive,
     steps: Steps<Range<LogicalBlock>>,

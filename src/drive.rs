@@ -15,6 +15,17 @@ use crate::snapshot::{Snapshot, SnapshotOptions};
 use crate::units::BLOCK_BYTES;
 
 /// What a new drive shall be.
+///
+/// ```
+/// # fn main() -> floe::Result<()> {
+/// # let store = floe::Store::options().create_on(std::sync::Arc::new(floe::MemoryDevice::new(1 << 30).unwrap()))?;
+/// use floe::DriveOptions;
+///
+/// let drive = store.create_drive(DriveOptions::new(10 << 30).name("db").attributes(*b"owner: anna"))?;
+/// assert_eq!(drive.attributes()?, b"owner: anna");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct DriveOptions {
     pub(crate) size_bytes: Option<u64>,
@@ -63,6 +74,17 @@ impl DriveOptions {
 }
 
 /// What a drive says of itself. Sizes are in bytes.
+///
+/// ```
+/// # fn main() -> floe::Result<()> {
+/// # let store = floe::Store::options().create_on(std::sync::Arc::new(floe::MemoryDevice::new(1 << 30).unwrap()))?;
+/// # let drive = store.create_drive(floe::DriveOptions::new(1 << 20).name("db"))?;
+/// drive.write_at(&[1; 100], 0)?;
+/// let info = drive.info()?;
+/// assert_eq!((info.size_bytes, info.referenced_bytes), (1 << 20, 4096));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DriveInfo {

@@ -7,6 +7,20 @@ use std::fmt;
 use std::io;
 
 /// What a caller would do differently about an [`Error`].
+///
+/// ```
+/// # fn main() -> floe::Result<()> {
+/// # let store = floe::Store::options().create_on(std::sync::Arc::new(floe::MemoryDevice::new(1 << 30).unwrap()))?;
+/// # let drive = store.create_drive(floe::DriveOptions::new(1 << 20).name("db"))?;
+/// use floe::ErrorKind;
+///
+/// match drive.write_at(&[1; 4096], 0) {
+///     Err(error) if error.kind() == ErrorKind::NoSpace => println!("delete something: {error}"),
+///     result => result?,
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -35,6 +49,17 @@ pub enum ErrorKind {
 }
 
 /// An error of the engine: a [kind](ErrorKind) for callers, a message for people, and the system's own error if there was one.
+///
+/// ```
+/// # fn main() -> floe::Result<()> {
+/// # let store = floe::Store::options().create_on(std::sync::Arc::new(floe::MemoryDevice::new(1 << 30).unwrap()))?;
+/// # let drive = store.create_drive(floe::DriveOptions::new(1 << 20).name("db"))?;
+/// let error = drive.write_at(&[1; 10], 1 << 20).unwrap_err();
+/// assert_eq!(error.kind(), floe::ErrorKind::InvalidArgument);
+/// assert_eq!(error.to_string(), "drive \"db\": write of 10 bytes at 1048576: the image ends at 1048576");
+/// # Ok(())
+/// # }
+/// ```
 pub struct Error {
     inner: Box<Inner>,
 }

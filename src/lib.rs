@@ -42,7 +42,7 @@ mod commit;
 mod device;
 mod drive;
 mod engine;
-pub mod error;
+mod error;
 mod format;
 mod io;
 #[cfg(feature = "node")]
@@ -52,7 +52,7 @@ mod space;
 mod store;
 mod table;
 mod tree;
-pub mod units;
+mod units;
 
 pub use blake3::Hash;
 pub use bookmark::Bookmark;
@@ -63,4 +63,5 @@ pub use drive::{Drive, DriveInfo, DriveOptions};
 pub use error::{Error, ErrorKind, Result};
 pub use snapshot::{Snapshot, SnapshotExtent, SnapshotExtents, SnapshotInfo, SnapshotOptions};
 pub use store::{Reclaimed, Store, StoreInfo, StoreOptions, StoreUsage};
+pub use units::{BLOCK_BYTES, DRIVE_BYTES_MAX, DRIVE_BYTES_MIN};
 pub use uuid::Uuid;

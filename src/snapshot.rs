@@ -17,6 +17,18 @@ use crate::io::{SEGMENTS_MAX, Segment, copy, plan};
 use crate::units::{BLOCK_BYTES, BLOCK_LEN, LogicalBlock};
 
 /// What a new snapshot shall be called.
+///
+/// ```
+/// # fn main() -> floe::Result<()> {
+/// # let store = floe::Store::options().create_on(std::sync::Arc::new(floe::MemoryDevice::new(1 << 30).unwrap()))?;
+/// # let drive = store.create_drive(floe::DriveOptions::new(1 << 20).name("db"))?;
+/// use floe::SnapshotOptions;
+///
+/// let snapshot = drive.snapshot(SnapshotOptions::named("monday").attributes(*b"weekly"))?;
+/// assert_eq!(snapshot.name()?, "monday");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct SnapshotOptions {
     name: String,
@@ -51,6 +63,19 @@ impl SnapshotOptions {
 }
 
 /// What a snapshot says of itself. Sizes are in bytes of whole blocks; `docs/accounting.md` explains them.
+///
+/// ```
+/// # fn main() -> floe::Result<()> {
+/// # let store = floe::Store::options().create_on(std::sync::Arc::new(floe::MemoryDevice::new(1 << 30).unwrap()))?;
+/// # let drive = store.create_drive(floe::DriveOptions::new(1 << 20).name("db"))?;
+/// drive.write_at(&[1; 8192], 0)?;
+/// let snapshot = drive.snapshot(floe::SnapshotOptions::default())?;
+/// drive.write_at(&[2; 4096], 0)?;
+/// let info = snapshot.info()?;
+/// assert_eq!((info.allocated_bytes, info.referenced_bytes), (4096, 8192));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SnapshotInfo {
@@ -399,6 +424,18 @@ impl std::fmt::Debug for Snapshot {
 }
 
 /// A run of data of a snapshot.
+///
+/// ```
+/// # fn main() -> floe::Result<()> {
+/// # let store = floe::Store::options().create_on(std::sync::Arc::new(floe::MemoryDevice::new(1 << 30).unwrap()))?;
+/// # let drive = store.create_drive(floe::DriveOptions::new(1 << 20))?;
+/// drive.write_at(&[1; 8192], 4096)?;
+/// let snapshot = drive.snapshot(floe::SnapshotOptions::default())?;
+/// let extent = snapshot.extents().next().unwrap()?;
+/// assert_eq!((extent.offset, extent.data.len()), (4096, 8192));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct SnapshotExtent<'a> {
     /// Where in the image it begins, in bytes; a multiple of 4096.
@@ -408,6 +445,19 @@ pub struct SnapshotExtent<'a> {
 }
 
 /// The runs of data of a snapshot, in order; see [`Snapshot::extents`].
+///
+/// ```
+/// # fn main() -> floe::Result<()> {
+/// # let store = floe::Store::options().create_on(std::sync::Arc::new(floe::MemoryDevice::new(1 << 30).unwrap()))?;
+/// # let drive = store.create_drive(floe::DriveOptions::new(1 << 20).name("db"))?;
+/// drive.write_at(&[1; 4096], 0)?;
+/// drive.write_at(&[1; 4096], 65_536)?;
+/// let snapshot = drive.snapshot(floe::SnapshotOptions::default())?;
+/// let bytes: usize = snapshot.extents().map(|extent| extent.map(|extent| extent.data.len())).sum::<floe::Result<_>>()?;
+/// assert_eq!(bytes, 8192);
+/// # Ok(())
+/// # }
+/// ```
 pub struct SnapshotExtents<'a> {
     snapshot: &'a Snapshot,
     at: LogicalBlock,

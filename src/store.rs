@@ -45,6 +45,16 @@ pub struct Store {
 }
 
 /// How a store is created or opened.
+///
+/// ```
+/// # fn main() -> floe::Result<()> {
+/// # let dir = tempfile::tempdir().unwrap();
+/// let options = floe::Store::options().capacity(16 << 30).background_reclaim(true).dirty_bytes_max(4 << 20);
+/// let store = options.create(dir.path().join("vms.floe"))?;
+/// assert_eq!(store.usage().capacity_bytes, 16 << 30);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
     capacity_bytes: u64,
@@ -141,6 +151,16 @@ impl StoreOptions {
 }
 
 /// Where a store's space went, in bytes.
+///
+/// ```
+/// # fn main() -> floe::Result<()> {
+/// # let store = floe::Store::options().create_on(std::sync::Arc::new(floe::MemoryDevice::new(1 << 30).unwrap()))?;
+/// # let drive = store.create_drive(floe::DriveOptions::new(1 << 20).name("db"))?;
+/// drive.write_at(&[1; 8192], 0)?;
+/// assert_eq!(store.usage().data_bytes, 8192);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StoreUsage {
@@ -157,6 +177,16 @@ pub struct StoreUsage {
 }
 
 /// What a store says of itself.
+///
+/// ```
+/// # fn main() -> floe::Result<()> {
+/// # let store = floe::Store::options().create_on(std::sync::Arc::new(floe::MemoryDevice::new(1 << 30).unwrap()))?;
+/// # let drive = store.create_drive(floe::DriveOptions::new(1 << 20).name("db"))?;
+/// let info = store.info();
+/// assert_eq!((info.drives, info.snapshots), (1, 0));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StoreInfo {
@@ -179,6 +209,18 @@ pub struct StoreInfo {
 }
 
 /// What one call of [`Store::reclaim`] did.
+///
+/// ```
+/// # fn main() -> floe::Result<()> {
+/// # let store = floe::Store::options().create_on(std::sync::Arc::new(floe::MemoryDevice::new(1 << 30).unwrap()))?;
+/// # let drive = store.create_drive(floe::DriveOptions::new(1 << 20).name("db"))?;
+/// drive.write_at(&[1; 8192], 0)?;
+/// drive.delete()?;
+/// while !store.reclaim(1000)?.done {}
+/// assert_eq!(store.usage().data_bytes, 0);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Reclaimed {

@@ -6,6 +6,10 @@ use std::fmt;
 pub const PROBLEMS_MAX: usize = 1000;
 
 /// Which rule of the format is broken.
+///
+/// ```
+/// assert_eq!(floe::ProblemKind::Leak.name(), "leak");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum ProblemKind {
@@ -91,6 +95,16 @@ impl fmt::Display for ProblemKind {
 }
 
 /// One broken rule, and where.
+///
+/// ```
+/// # fn main() -> floe::Result<()> {
+/// # let store = floe::Store::options().create_on(std::sync::Arc::new(floe::MemoryDevice::new(1 << 30).unwrap()))?;
+/// for problem in store.check()?.problems {
+///     eprintln!("{problem}"); // page_damaged: table of version 6 (snapshot "s2"), page 262: wrong checksum
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The rule.
@@ -108,6 +122,16 @@ impl fmt::Display for Problem {
 }
 
 /// What a check saw, and every rule that it found broken.
+///
+/// ```
+/// # fn main() -> floe::Result<()> {
+/// # let store = floe::Store::options().create_on(std::sync::Arc::new(floe::MemoryDevice::new(1 << 30).unwrap()))?;
+/// let report = store.check()?;
+/// assert!(report.is_clean());
+/// println!("{report}");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct CheckReport {
@@ -152,6 +176,16 @@ impl fmt::Display for CheckReport {
 }
 
 /// How far a check is: first it walks trees, then it compares bitmaps group by group.
+///
+/// ```
+/// # fn main() -> floe::Result<()> {
+/// # let store = floe::Store::options().create_on(std::sync::Arc::new(floe::MemoryDevice::new(1 << 30).unwrap()))?;
+/// store.check_with(&mut |progress| {
+///     println!("{} of {} pages", progress.pages_done, progress.pages_total);
+/// })?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CheckProgress {

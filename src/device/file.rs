@@ -16,6 +16,18 @@ use crate::error::{Context, Error, ErrorKind, Result};
 /// A regular file or block device, locked for this handle alone.
 ///
 /// Read through a shared map, written by `pwrite`, made durable by `fdatasync`.
+///
+/// ```
+/// # fn main() -> floe::Result<()> {
+/// # let dir = tempfile::tempdir().unwrap();
+/// use std::sync::Arc;
+///
+/// // What `Store::options().create(path)` does:
+/// let device = floe::FileDevice::create(&dir.path().join("vms.floe"), 1 << 30)?;
+/// let store = floe::Store::options().create_on(Arc::new(device))?;
+/// # Ok(())
+/// # }
+/// ```
 pub struct FileDevice {
     file: File,
     map: Map,

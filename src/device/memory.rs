@@ -11,6 +11,18 @@ use super::{Device, FileDevice, Lend};
 /// A device that lives in memory and is gone with its last handle: for tests and benchmarks.
 ///
 /// Sparse: only what was written takes memory.
+///
+/// ```
+/// # fn main() -> floe::Result<()> {
+/// use std::sync::Arc;
+///
+/// let device = Arc::new(floe::MemoryDevice::new(1 << 30).unwrap());
+/// let store = floe::Store::options().create_on(device.clone())?;
+/// store.close()?;
+/// let store = floe::Store::options().open_on(device)?;
+/// # Ok(())
+/// # }
+/// ```
 pub struct MemoryDevice(FileDevice);
 
 impl MemoryDevice {

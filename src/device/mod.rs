@@ -15,6 +15,13 @@ use std::ops::Range;
 
 /// A promise that nobody writes the bytes that are lent while the slice lives. Only the engine can make it; a device that is
 /// made of another one passes it on.
+///
+/// ```
+/// /// A device that passes everything on to another one does so with this too.
+/// fn mapped(inner: &dyn floe::Device, range: std::ops::Range<u64>, lend: floe::Lend) -> &[u8] {
+///     inner.mapped(range, lend)
+/// }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Lend(());
 
@@ -29,6 +36,17 @@ impl Lend {
 /// What the engine needs of the place where a store lives.
 ///
 /// Offsets and lengths are in bytes. All methods may be called from several threads at once.
+///
+/// ```
+/// use floe::Device;
+///
+/// let device = floe::MemoryDevice::new(1 << 20)?;
+/// device.write_at(b"hello", 4096)?;
+/// let mut bytes = [0; 5];
+/// device.read_at(&mut bytes, 4096)?;
+/// assert_eq!(&bytes, b"hello");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub trait Device: Send + Sync {
     /// Length in bytes; everything before it may be read.
     fn len_bytes(&self) -> u64;
