@@ -28,14 +28,6 @@ macro_rules! counted {
                 fmt::Display::fmt(&self.0, f)
             }
         }
-
-        impl $name {
-            /// The value `count` steps further.
-            #[must_use]
-            pub const fn plus(self, count: u64) -> Self {
-                Self(self.0 + count)
-            }
-        }
     };
 }
 
@@ -57,6 +49,12 @@ counted! {
 }
 
 impl LogicalBlock {
+    /// The block `count` blocks further.
+    #[must_use]
+    pub const fn plus(self, count: u64) -> Self {
+        Self(self.0 + count)
+    }
+
     /// The block that holds byte `offset` of a drive.
     #[must_use]
     pub const fn holding(offset: u64) -> Self {
@@ -77,6 +75,12 @@ impl LogicalBlock {
 }
 
 impl PhysicalBlock {
+    /// The block `count` blocks further.
+    #[must_use]
+    pub const fn plus(self, count: u64) -> Self {
+        Self(self.0 + count)
+    }
+
     /// Byte offset of this block within the store.
     #[must_use]
     pub const fn offset(self) -> u64 {
