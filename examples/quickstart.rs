@@ -32,13 +32,13 @@ fn main() -> floe::Result<()> {
     copy.read_at(&mut bytes, 8192)?;
     println!("the clone reads {bytes:?} where the drive has changed");
 
-    // Deleting gives back exactly what only the snapshot held.
-    let exclusive = before.exclusive_size()?;
+    // Deleting gives back exactly what only the snapshot holds: with the clone gone, the three blocks.
     copy.delete()?;
+    let exclusive = before.exclusive_size()?;
     before.delete()?;
     drop(before);
     while !store.reclaim(10_000)?.done {}
-    println!("deleting both gave back at least {exclusive} bytes; the store holds {} bytes of data", store.usage().data_bytes);
+    println!("deleting the snapshot gave back {exclusive} bytes; the store holds {} bytes of data", store.usage().data_bytes);
 
     println!("check: {}", if store.check()?.is_clean() { "clean" } else { "damaged" });
     store.close()?;
