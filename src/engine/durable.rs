@@ -108,11 +108,6 @@ impl Engine {
         Ok(look(&committer.superblock))
     }
 
-    /// What the last commit's superblock says.
-    pub fn superblock(&self) -> Superblock {
-        self.committer.lock().superblock.clone()
-    }
-
     fn commit(&self, committer: &mut Committer, clean: bool) -> Result<()> {
         self.try_commit(committer, clean).inspect_err(|_| self.poison())
     }
@@ -192,13 +187,21 @@ impl Engine {
     }
 
     fn commit_last(&self) -> Result<()> {
-        let mut committer = self.committer.lock();
         self.check_poison()?;
         if self.marked_clean.load(Ordering::Acquire) && !self.catalog.read().is_changed() {
             return Ok(());
         }
-        self.commit(&mut committer, true)?;
-        // With the same superblock in both slots, the loss of one of them loses nothing.
+        self.commit_to_both_slots(true)
+    }
+
+    /// Commits and writes the same superblock to the other slot too: then the loss of one of them loses nothing.
+    ///
+    /// # Errors
+    /// As [`Engine::flush`].
+    pub fn commit_to_both_slots(&self, clean: bool) -> Result<()> {
+        let mut committer = self.committer.lock();
+        self.check_poison()?;
+        self.commit(&mut committer, clean)?;
         let other = (committer.superblock.generation.0 + 1) % 2;
         let second = write_superblock(&*self.device, &committer.superblock, other as usize);
         second.and_then(|()| self.device.sync().context(|| "sync the second superblock")).inspect_err(|_| self.poison())

@@ -9,7 +9,7 @@ use parking_lot::{Mutex, RwLock};
 use uuid::Uuid;
 
 use crate::catalog::{Catalog, CatalogState};
-use crate::commit::{newest_superblock, write_superblock};
+use crate::commit::newest_superblock;
 use crate::device::Device;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::format::group::{STORE_BLOCKS_MAX, STORE_BLOCKS_MIN};
@@ -69,13 +69,8 @@ impl Engine {
             groups: Root::EMPTY,
         };
         let engine = Self::start(device, superblock, settings)?;
-        {
-            // The first commit goes to both slots: the second one holds no older commit to go back to.
-            engine.commit_now()?;
-            let first = engine.superblock();
-            write_superblock(&*engine.device, &first, (first.generation.0 as usize + 1) % 2)?;
-            engine.device.sync().context(|| "sync the new store")?;
-        }
+        // There is no older commit to go back to, so the first one goes to both slots.
+        engine.commit_to_both_slots(false)?;
         Ok(engine)
     }
 
