@@ -35,6 +35,10 @@
 //! (D1-D7) and sizes (A1-A7) are in `docs/durability.md` and `docs/accounting.md`.
 
 mod bookmark;
+#[cfg(feature = "canary")]
+pub mod canary;
+#[cfg(not(feature = "canary"))]
+mod canary;
 mod catalog;
 mod changes;
 mod check;
@@ -50,6 +54,7 @@ pub mod node;
 mod snapshot;
 mod space;
 mod store;
+mod sync;
 mod table;
 mod tree;
 mod units;

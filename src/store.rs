@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use uuid::Uuid;
 
@@ -17,6 +16,7 @@ use crate::format::group::{STORE_BLOCKS_MAX, STORE_BLOCKS_MIN};
 use crate::format::record::ObjectId;
 use crate::format::superblock::FORMAT_VERSION;
 use crate::snapshot::{Snapshot, SnapshotOptions};
+use crate::sync::Ordering;
 use crate::units::BLOCK_BYTES;
 
 /// A store that is open: one file or block device that holds drives and snapshots.

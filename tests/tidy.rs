@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// Rooms by floor, lowest first. A room looks into the floors below its own, and not next door.
 const FLOORS: [&[&str]; 10] = [
-    &["error", "units"],
+    &["error", "units", "sync", "canary"],
     &["device", "format"],
     &["tree"],
     &["table", "space"],

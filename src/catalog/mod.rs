@@ -29,6 +29,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use crate::canary::{self, Canary};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::format::page::Root;
@@ -193,6 +194,9 @@ impl Catalog {
 
     /// After an unclean shutdown: whatever a head could overwrite in place may have a checksum that is not its own.
     pub fn unsettle_heads(&mut self) {
+        if canary::makes(Canary::UnsettledForgotten) {
+            return;
+        }
         let epoch = self.epoch;
         let heads: Vec<ObjectId> = self.drives.values().map(|drive| drive.head).collect();
         for head in heads {
@@ -247,7 +251,7 @@ impl Catalog {
             .map(|drive| drive.head)
             .filter(|head| self.versions.find(*head).is_some_and(Version::is_touched))
             .collect();
-        for head in heads {
+        for head in heads.into_iter().filter(|_| !canary::makes(Canary::HistogramForgotten)) {
             self.write_histogram(head)?;
         }
         for (kind, id) in std::mem::take(&mut self.touched) {

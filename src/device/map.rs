@@ -12,12 +12,11 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::slice;
-use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use memmap2::{Advice, MmapOptions, MmapRaw};
-use parking_lot::Mutex;
 
 use super::Lend;
+use crate::sync::{AtomicPtr, AtomicU64, Mutex, Ordering};
 
 /// A shared, read-only map of a whole file that follows the file's growth.
 pub struct Map {

@@ -2,8 +2,7 @@
 
 use std::ops::Range;
 
-use parking_lot::RwLock;
-
+use crate::canary::{self, Canary};
 use crate::catalog::{Catalog, NewRun, ReclaimStep, check_size};
 use crate::device::Device;
 use crate::error::{Error, ErrorKind, Result};
@@ -12,6 +11,7 @@ use crate::format::page::Root;
 use crate::format::record::ObjectId;
 use crate::io::{self, Change, Image, Lies, RangeLock, SEGMENTS_MAX, Segment, Target};
 use crate::space::Purpose;
+use crate::sync::RwLock;
 use crate::units::{BLOCK_BYTES, DRIVE_BYTES_MAX, LogicalBlock, PhysicalBlock};
 
 use super::Engine;
@@ -286,7 +286,7 @@ impl Target for LiveTarget<'_> {
         let start = extent.physical.map(|block| block.plus(from.0 - extent.logical.0));
         let lies = match start {
             None => Lies::Hole,
-            Some(start) if extent.birth > head.floor => Lies::Alone(start),
+            Some(start) if extent.birth > head.floor || canary::makes(Canary::FrozenOverwritten) => Lies::Alone(start),
             Some(start) => Lies::Shared { start, settled: head.is_settled(extent.birth) },
         };
         Ok((lies, blocks))

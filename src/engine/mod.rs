@@ -19,17 +19,16 @@ pub use live::{DriveLocks, Table, WALK_STEP, check_range};
 pub use open::Settings;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Weak};
 
-use parking_lot::{Mutex, RwLock, RwLockReadGuard};
-
+use crate::canary::{self, Canary};
 use crate::catalog::Catalog;
 use crate::device::Device;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::record::ObjectId;
 use crate::space::Space;
+use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, RwLock, RwLockReadGuard};
 
 use durable::Committer;
 use readers::Readers;
@@ -93,7 +92,7 @@ impl Engine {
 
     /// Nothing is certain any more (D6).
     pub fn poison(&self) {
-        self.poisoned.store(true, Ordering::Release);
+        self.poisoned.store(!canary::makes(Canary::PoisonForgotten), Ordering::Release);
     }
 
     /// Looks into the catalog.

@@ -1,11 +1,9 @@
 //! How does a store come to life?
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Weak};
 
-use parking_lot::{Mutex, RwLock};
 use uuid::Uuid;
 
 use crate::catalog::{Catalog, CatalogState};
@@ -16,6 +14,7 @@ use crate::format::group::{STORE_BLOCKS_MAX, STORE_BLOCKS_MIN};
 use crate::format::page::Root;
 use crate::format::superblock::Superblock;
 use crate::space::{Space, SpaceState};
+use crate::sync::{AtomicBool, AtomicU64, Mutex, RwLock};
 use crate::tree::working_set::VerifiedPages;
 use crate::units::{BLOCK_BYTES, BLOCK_LEN, Epoch, Generation};
 

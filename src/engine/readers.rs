@@ -3,8 +3,7 @@
 //! Readers of live drives find out where their blocks lie, let go of the lock, and copy. They are counted in one of two counters;
 //! after a commit the other one is used, and when the first has run empty, nobody can be reading what was freed before.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
+use crate::sync::{AtomicUsize, Ordering};
 use crate::units::Generation;
 
 /// Counts readers of live drives.

@@ -5,8 +5,7 @@
 
 use std::ops::Range;
 
-use parking_lot::{Condvar, Mutex};
-
+use crate::sync::{Condvar, Mutex};
 use crate::units::LogicalBlock;
 
 /// The ranges of one drive that are being written.

@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use crate::canary::{self, Canary};
 use crate::device::Device;
 use crate::error::{Context, Result};
 use crate::units::{BLOCK_BYTES, BLOCK_LEN, LogicalBlock, PhysicalBlock};
@@ -279,7 +280,9 @@ impl<'a, T: Target> Work<'a, T> {
                     }
                 });
             }
-            self.target.set_checksums(*start, &checksums)?;
+            if !canary::makes(Canary::ChecksumForgotten) {
+                self.target.set_checksums(*start, &checksums)?;
+            }
         }
         Ok(())
     }

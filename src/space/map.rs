@@ -3,12 +3,12 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
+use crate::canary::{self, Canary};
 use crate::device::Device;
 use crate::error::{Context, Error, Result};
 use crate::format::group::{GROUP_PLACES, Group, GroupKind, GroupRecord, HEADER_BLOCKS_USED, Place, place_of};
 use crate::format::page::{self, Page, PageKind, Root};
+use crate::sync::Mutex;
 use crate::tree::entries;
 use crate::tree::working_set::{PageHash, VerifiedPages, WorkingSet, mapped_page};
 use crate::units::{BLOCK_BYTES, Generation, PhysicalBlock};
@@ -353,6 +353,13 @@ impl Inner {
         }
         state.record.used -= count as u16;
         state.bitmap_changed = true;
+        let reused_at_once = match kind {
+            GroupKind::Data => canary::makes(Canary::BlockReusedAtOnce),
+            GroupKind::Tree => canary::makes(Canary::PageReusedAtOnce),
+        };
+        if reused_at_once {
+            return Ok(());
+        }
         state.hold(place, count);
         if kind == GroupKind::Tree {
             self.tree_held += u64::from(count);

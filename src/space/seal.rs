@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::canary::{self, Canary};
 use crate::error::Result;
 use crate::format::group::{CHECKSUM_PAGES, Group};
 use crate::format::page::{self, Page, PageKind, PagePointer};
@@ -95,7 +96,7 @@ impl Inner {
             let mut changed = Vec::new();
             for (group, state) in &mut self.groups {
                 if state.bitmap_changed && state.bitmap_turned != working {
-                    state.record.bitmap_slot ^= 1;
+                    state.record.bitmap_slot ^= u8::from(!canary::makes(Canary::BitmapOverwritten));
                     state.bitmap_turned = working;
                 }
                 if state.written != Some(state.record) {

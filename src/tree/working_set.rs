@@ -11,7 +11,6 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Pages;
 use crate::device::{Device, Lend};
@@ -19,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::format::entry;
 use crate::format::group;
 use crate::format::page::{self, Page, PageKind, PagePointer, Root};
+use crate::sync::{AtomicU64, Ordering};
 use crate::units::{BLOCK_BYTES, Epoch, Generation, PhysicalBlock};
 
 /// The pages of some trees, changed and unchanged.
