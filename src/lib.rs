@@ -63,6 +63,8 @@ pub use blake3::Hash;
 pub use bookmark::Bookmark;
 pub use changes::{Change, ChangeKind, Changes, Ranges};
 pub use check::{CheckProgress, CheckReport, Problem, ProblemKind};
+#[cfg(feature = "sim")]
+pub use device::sim;
 pub use device::{Device, FileDevice, Lend, MemoryDevice};
 pub use drive::{Drive, DriveInfo, DriveOptions};
 pub use error::{Error, ErrorKind, Result};

@@ -6,6 +6,8 @@
 mod file;
 mod map;
 mod memory;
+#[cfg(feature = "sim")]
+pub mod sim;
 
 pub use file::FileDevice;
 pub use memory::MemoryDevice;
