@@ -15,6 +15,7 @@ macro_rules! canaries {
             $($(#[$doc])* $name,)*
         }
 
+        #[cfg(feature = "canary")]
         impl Canary {
             /// All of them.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];

@@ -210,7 +210,7 @@ impl Drive {
     /// # Errors
     /// `InvalidArgument` behind the end, `NotFound`, `Closed`, `Corrupt`, `Io`.
     pub fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
-        let result = self.engine.alive().and_then(|_life| self.engine.read_drive(self.id, buf, offset));
+        let result = self.engine.alive().and_then(|_life| self.engine.read_drive(self.id, &self.locks, buf, offset));
         result.map_err(|error| error.context(self.doing(&format!("read of {} bytes at {offset}", buf.len()))))
     }
 

@@ -6,6 +6,8 @@
 use std::fmt;
 use std::io;
 
+use crate::units::{LogicalBlock, PhysicalBlock};
+
 /// What a caller would do differently about an [`Error`].
 ///
 /// ```
@@ -68,6 +70,16 @@ struct Inner {
     kind: ErrorKind,
     message: String,
     source: Option<io::Error>,
+    rotten: Option<Rotten>,
+}
+
+/// A block of data that is not what was written there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rotten {
+    /// Where in the image.
+    pub logical: LogicalBlock,
+    /// Where in the store.
+    pub physical: PhysicalBlock,
 }
 
 /// The result of an operation of the engine.
@@ -77,7 +89,7 @@ impl Error {
     /// An error of `kind` that says `message`.
     #[must_use]
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { inner: Box::new(Inner { kind, message: message.into(), source: None }) }
+        Self { inner: Box::new(Inner { kind, message: message.into(), source: None, rotten: None }) }
     }
 
     /// What a caller would do about it.
@@ -102,7 +114,27 @@ impl Error {
             io::ErrorKind::AlreadyExists => ErrorKind::AlreadyExists,
             _ => ErrorKind::Io,
         };
-        Self { inner: Box::new(Inner { kind, message: format!("{doing}: {source}"), source: Some(source) }) }
+        Self { inner: Box::new(Inner { kind, message: format!("{doing}: {source}"), source: Some(source), rotten: None }) }
+    }
+
+    /// A block of data does not match its checksum.
+    pub(crate) fn rotten(rotten: Rotten) -> Self {
+        let Rotten { logical, physical } = rotten;
+        let message = format!("block {physical} of the store, at offset {}, is not what was written there", logical.offset());
+        let mut error = Self::corrupt(message);
+        error.inner.rotten = Some(rotten);
+        error
+    }
+
+    /// The block that does not match its checksum, if that is what went wrong.
+    pub(crate) fn rotten_block(&self) -> Option<Rotten> {
+        self.inner.rotten
+    }
+
+    /// The same error with something added that a reader of the message wants to know.
+    pub(crate) fn explained(mut self, explanation: impl fmt::Display) -> Self {
+        self.inner.message = format!("{}; {explanation}", self.inner.message);
+        self
     }
 
     pub(crate) fn corrupt(message: impl Into<String>) -> Self {

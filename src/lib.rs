@@ -51,6 +51,7 @@ mod format;
 mod io;
 #[cfg(feature = "node")]
 pub mod node;
+mod scrub;
 mod snapshot;
 mod space;
 mod store;
@@ -67,7 +68,9 @@ pub use check::{CheckProgress, CheckReport, Problem, ProblemKind};
 pub use device::sim;
 pub use device::{Device, FileDevice, Lend, MemoryDevice};
 pub use drive::{Drive, DriveInfo, DriveOptions};
+pub use engine::Holder;
 pub use error::{Error, ErrorKind, Result};
+pub use scrub::{RottenBlock, ScrubProgress, ScrubReport};
 pub use snapshot::{Snapshot, SnapshotExtent, SnapshotExtents, SnapshotInfo, SnapshotOptions};
 pub use store::{Reclaimed, Store, StoreInfo, StoreOptions, StoreUsage};
 pub use units::{BLOCK_BYTES, DRIVE_BYTES_MAX, DRIVE_BYTES_MIN};

@@ -9,11 +9,11 @@ use crate::catalog::{Catalog, Naming, check_size};
 use crate::changes::Changes;
 use crate::device::Lend;
 use crate::drive::{Drive, DriveOptions};
-use crate::engine::{Engine, Table, WALK_STEP, check_range};
+use crate::engine::{Engine, Frozen, WALK_STEP, check_range};
 use crate::error::{Error, Result};
 use crate::format::entry::Extent;
 use crate::format::record::ObjectId;
-use crate::io::{SEGMENTS_MAX, Segment, copy, plan};
+use crate::io::{SEGMENTS_MAX, Segment, copy, plan, prove_lent};
 use crate::units::{BLOCK_BYTES, BLOCK_LEN, LogicalBlock};
 
 /// What a new snapshot shall be called.
@@ -265,10 +265,11 @@ impl Snapshot {
             let mut segments = [Segment::default(); SEGMENTS_MAX];
             let count = {
                 let catalog = self.engine.catalog.read();
-                let table = Table { root: catalog.frozen_table(self.id), catalog: &catalog };
-                plan(&table, offset + done as u64, buf.len() - done, &mut segments)?
+                plan(&Frozen::snapshot(&catalog, self.id), offset + done as u64, buf.len() - done, &mut segments)?
             };
-            done += copy(&*self.engine.device, &segments[..count], &mut buf[done..])?;
+            let (device, space, at) = (&*self.engine.device, &self.engine.space, offset + done as u64);
+            let copied = copy(device, space, &segments[..count], &mut buf[done..], at);
+            done += copied.map_err(|error| self.engine.name_holders(error))?;
         }
         Ok(())
     }
@@ -461,7 +462,8 @@ pub struct SnapshotExtent<'a> {
 pub struct SnapshotExtents<'a> {
     snapshot: &'a Snapshot,
     at: LogicalBlock,
-    found: VecDeque<Extent>,
+    /// With each, whether its checksums are evidence.
+    found: VecDeque<(Extent, bool)>,
     done: bool,
 }
 
@@ -469,13 +471,16 @@ impl SnapshotExtents<'_> {
     fn find_more(&mut self) -> Result<()> {
         let _life = self.snapshot.engine.alive()?;
         let catalog = self.snapshot.engine.catalog.read();
-        let table = catalog.frozen_table(self.snapshot.id);
+        let Some(version) = catalog.any_version(self.snapshot.id) else {
+            self.done = true;
+            return Ok(());
+        };
         let (found, mut seen) = (&mut self.found, 0);
         let mut at = self.at;
-        catalog.walk(&table, self.at, &mut |extent| {
+        catalog.walk(&version.table, self.at, &mut |extent| {
             at = extent.end();
             if extent.physical.is_some() {
-                found.push_back(extent);
+                found.push_back((extent, version.is_settled(extent.birth)));
             }
             seen += 1;
             Ok(if seen < WALK_STEP { std::ops::ControlFlow::Continue(()) } else { std::ops::ControlFlow::Break(()) })
@@ -496,8 +501,9 @@ impl<'a> Iterator for SnapshotExtents<'a> {
                 return Some(Err(error.context(self.snapshot.doing("read of its extents"))));
             }
         }
-        let extent = self.found.pop_front()?;
-        let start = extent.physical?.offset();
+        let (extent, settled) = self.found.pop_front()?;
+        let first = extent.physical?;
+        let start = first.offset();
         let offset = extent.logical.offset();
         let len = (u64::from(extent.blocks) * BLOCK_BYTES).min(self.snapshot.size_bytes.saturating_sub(offset));
         let device = &self.snapshot.engine.device;
@@ -507,6 +513,10 @@ impl<'a> Iterator for SnapshotExtents<'a> {
             return Some(Err(
                 Error::corrupt("an extent lies behind the end of the store").context(self.snapshot.doing("read of its extents"))
             ));
+        }
+        let engine = &self.snapshot.engine;
+        if settled && let Err(error) = prove_lent(&**device, &engine.space, extent.logical, first, u64::from(extent.blocks)) {
+            return Some(Err(engine.name_holders(error).context(self.snapshot.doing("read of its extents"))));
         }
         // The handle pins the snapshot, so nobody writes these blocks while the slice lives.
         Some(Ok(SnapshotExtent { offset, data: device.mapped(start..start + len, Lend::promise()) }))

@@ -1,6 +1,7 @@
 //! What can be done with a store as a whole?
 
 use std::fs::File;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use crate::error::{Context, Error, Result};
 use crate::format::group::{STORE_BLOCKS_MAX, STORE_BLOCKS_MIN};
 use crate::format::record::ObjectId;
 use crate::format::superblock::FORMAT_VERSION;
+use crate::scrub::{ScrubProgress, ScrubReport};
 use crate::snapshot::{Snapshot, SnapshotOptions};
 use crate::sync::Ordering;
 use crate::units::BLOCK_BYTES;
@@ -206,6 +208,8 @@ pub struct StoreInfo {
     pub bookmarks: u64,
     /// Was it closed, rather than cut off, before it was opened this time?
     pub was_clean: bool,
+    /// Are there blocks whose checksums are no evidence since it was cut off? A finished [`Store::scrub`] settles them.
+    pub unsettled: bool,
 }
 
 /// What one call of [`Store::reclaim`] did.
@@ -379,6 +383,7 @@ impl Store {
             snapshots: catalog.snapshots().count() as u64,
             bookmarks: catalog.bookmarks().count() as u64,
             was_clean: self.engine.was_clean,
+            unsettled: catalog.is_unsettled(),
         }
     }
 
@@ -413,6 +418,31 @@ impl Store {
     pub fn check_with(&self, progress: &mut dyn FnMut(CheckProgress)) -> Result<CheckReport> {
         let _life = self.engine.alive()?;
         self.engine.with_last_commit(|superblock| crate::check::check(&*self.engine.device, superblock, progress))
+    }
+
+    /// Compares every block of data in use with its checksum, from where the last scrub stopped, and reports what does not match.
+    ///
+    /// Drives can be read and written meanwhile. Costs a read of all data. After an unclean shutdown it also settles which
+    /// bytes count where writes were cut off, see [`ScrubReport::accepted`]. Metadata is verified whenever it is used, and by
+    /// [`Store::check`].
+    ///
+    /// # Errors
+    /// `Poisoned`, `Closed`, `Corrupt` if metadata cannot be read; rotten blocks, and those that cannot be read, are in the report.
+    pub fn scrub(&self) -> Result<ScrubReport> {
+        self.scrub_with(false, &mut |_| ControlFlow::Continue(()))
+    }
+
+    /// [`Store::scrub`], telling after each MiB how far it is; `Break` stops it, and the next one goes on there, even if the store is
+    /// closed in between. With `from_beginning` what an earlier one did counts for nothing.
+    ///
+    /// # Errors
+    /// As [`Store::scrub`].
+    pub fn scrub_with(
+        &self,
+        from_beginning: bool,
+        progress: &mut dyn FnMut(ScrubProgress) -> ControlFlow<()>,
+    ) -> Result<ScrubReport> {
+        crate::scrub::scrub(&self.engine, from_beginning, progress).context(|| "scrub")
     }
 
     /// Commits, marks the store clean and lets go of it; every handle then answers `Closed`.

@@ -232,9 +232,24 @@ impl Catalog {
             for child in version.children {
                 self.version_mut(child).parent = version.parent;
                 self.touch(RecordKind::Version, child);
+                self.keep_floor(child, version.epoch);
                 self.refresh_floor(child);
             }
             at = version.parent;
+        }
+    }
+
+    /// A freeze above a head is gone, but a crash could bring it back: what it froze is not overwritten before that is impossible.
+    pub(super) fn keep_floor(&mut self, head: ObjectId, epoch: Epoch) {
+        let working = self.set.working();
+        let Some(drive_id) =
+            self.versions.find(head).filter(|version| version.state == VersionState::Head).map(|head| head.drive)
+        else {
+            return;
+        };
+        if let Some(drive) = self.drives.get_mut(&drive_id) {
+            drive.fading.push((epoch, working));
+            self.fading.insert(drive_id);
         }
     }
 

@@ -57,8 +57,13 @@ impl Catalog {
         self.version(id)
     }
 
-    /// A snapshot's table, even a deleted one's that somebody still holds a handle of: as long as he does, only an empty
-    /// image is taken out of the history.
+    /// A version, deleted or not. As long as somebody holds a handle of a deleted snapshot, only an empty image is taken out of the
+    /// history.
+    pub fn any_version(&self, id: ObjectId) -> Option<&Version> {
+        self.versions.find(id)
+    }
+
+    /// A snapshot's table, even a deleted one's that somebody still holds a handle of.
     pub fn frozen_table(&self, id: ObjectId) -> Root {
         self.versions.find(id).map_or(Root::EMPTY, |version| version.table)
     }
@@ -129,7 +134,7 @@ impl Catalog {
         version.table = root;
         version.referenced_blocks += u64::from(run.blocks);
         histogram_mut(version).add(floor.next(), u64::from(run.blocks));
-        self.settle(head, &removed, dropped)
+        self.account_for(head, &removed, dropped)
     }
 
     /// Makes holes in a drive's image, at most `limit` extents; up to where the range is done.
@@ -145,12 +150,12 @@ impl Catalog {
         let mut writer = TableWriter { set: &mut self.set, space: &self.space, floor };
         let (root, done) = table::remove(&mut writer, &root, range, limit, tombstone, &mut removed, &mut dropped)?;
         self.version_mut(head).table = root;
-        self.settle(head, &removed, dropped)?;
+        self.account_for(head, &removed, dropped)?;
         Ok(done)
     }
 
     /// Counts and frees what a change of a head's table left over.
-    fn settle(&mut self, head: ObjectId, removed: &[Extent], dropped: Vec<crate::tree::Dropped>) -> Result<()> {
+    fn account_for(&mut self, head: ObjectId, removed: &[Extent], dropped: Vec<crate::tree::Dropped>) -> Result<()> {
         let parent = self.version(head)?.parent;
         for piece in removed.iter().filter(|piece| piece.physical.is_some()) {
             let version = self.version_mut(head);

@@ -14,6 +14,8 @@ mod history;
 mod image;
 mod objects;
 mod reclaim;
+mod search;
+mod unsettled;
 mod version;
 mod writer;
 
@@ -66,7 +68,7 @@ pub struct Catalog {
     condemned: BTreeSet<ObjectId>,
     /// The last commit that is durable.
     durable: Generation,
-    /// Drives that lost a bookmark which a crash could bring back.
+    /// Drives that lost a freeze which a crash could bring back.
     fading: BTreeSet<ObjectId>,
     /// Records that the next commit writes or removes.
     touched: BTreeSet<(RecordKind, ObjectId)>,
@@ -190,20 +192,6 @@ impl Catalog {
             self.refresh_line(drive);
         }
         Ok(())
-    }
-
-    /// After an unclean shutdown: whatever a head could overwrite in place may have a checksum that is not its own.
-    pub fn unsettle_heads(&mut self) {
-        if canary::makes(Canary::UnsettledForgotten) {
-            return;
-        }
-        let epoch = self.epoch;
-        let heads: Vec<ObjectId> = self.drives.values().map(|drive| drive.head).collect();
-        for head in heads {
-            let version = self.versions.at_mut(head);
-            version.unsettle(version.floor.next(), epoch);
-            self.touch(RecordKind::Version, head);
-        }
     }
 
     /// The heads whose shrink was interrupted.

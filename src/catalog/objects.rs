@@ -30,7 +30,8 @@ pub struct Drive {
     pub attributes_len: u32,
     /// Its bookmarks by epoch.
     pub bookmarks: BTreeMap<Epoch, ObjectId>,
-    /// Bookmarks that were deleted, and by which commit: until it is durable they count, for a crash may bring them back.
+    /// Freezes that are gone, bookmarks and versions above the head, and by which commit: until it is durable they count, for a crash
+    /// may bring them back.
     pub fading: Vec<(Epoch, Generation)>,
 }
 

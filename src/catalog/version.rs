@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::format::page::Root;
-use crate::format::record::{ObjectId, RECORD_VERSION, UNSETTLED_MAX, VersionRecord, VersionState};
+use crate::format::record::{ObjectId, RECORD_VERSION, VersionRecord, VersionState};
 use crate::units::{Epoch, Generation};
 
 use super::histogram::Histogram;
@@ -130,29 +130,5 @@ impl Version {
     /// Is nothing of its trees left?
     pub fn is_empty(&self) -> bool {
         self.table.pointer.is_none() && self.histogram_root.pointer.is_none()
-    }
-
-    /// Is the stored checksum of a block of that birth evidence?
-    pub fn is_settled(&self, birth: Epoch) -> bool {
-        !self.unsettled.iter().any(|(first, last)| (*first..=*last).contains(&birth))
-    }
-
-    /// The checksums of births `first..=last` are no evidence from now on.
-    pub fn unsettle(&mut self, first: Epoch, last: Epoch) {
-        self.unsettled.push((first, last));
-        self.unsettled.sort_unstable();
-        let mut merged: Vec<(Epoch, Epoch)> = Vec::new();
-        for (first, last) in self.unsettled.drain(..) {
-            match merged.last_mut() {
-                Some(before) if first <= before.1.next() => before.1 = before.1.max(last),
-                _ => merged.push((first, last)),
-            }
-        }
-        // Too many to remember one by one: the oldest become one, which costs a comparison of bytes here and there.
-        while merged.len() > UNSETTLED_MAX {
-            let (_, last) = merged.remove(1);
-            merged[0].1 = last;
-        }
-        self.unsettled = merged;
     }
 }

@@ -5,6 +5,7 @@ use crate::commit::{Batch, write_batch, write_superblock};
 use crate::error::{Context, Result};
 use crate::format::superblock::Superblock;
 use crate::sync::Ordering;
+use crate::units::PhysicalBlock;
 
 use super::Engine;
 use super::readers::Waiting;
@@ -131,6 +132,7 @@ impl Engine {
                 data_blocks: space.data_blocks,
                 tree_pages: space.tree_pages,
                 tree_places: space.tree_places,
+                scrub_next: PhysicalBlock(self.scrub_next.load(Ordering::Acquire)),
                 ..committer.superblock.clone()
             }
         };

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::canary::{self, Canary};
-use crate::catalog::{Catalog, NewRun, ReclaimStep, check_size};
+use crate::catalog::{Catalog, NewRun, ReclaimStep, Version, check_size};
 use crate::device::Device;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::entry::Extent;
@@ -12,7 +12,7 @@ use crate::format::record::ObjectId;
 use crate::io::{self, Change, Image, Lies, RangeLock, SEGMENTS_MAX, Segment, Target};
 use crate::space::Purpose;
 use crate::sync::RwLock;
-use crate::units::{BLOCK_BYTES, DRIVE_BYTES_MAX, LogicalBlock, PhysicalBlock};
+use crate::units::{BLOCK_BYTES, BLOCK_LEN, DRIVE_BYTES_MAX, Epoch, LogicalBlock, PhysicalBlock};
 
 use super::Engine;
 
@@ -36,17 +36,34 @@ pub struct DriveLocks {
     pub ranges: RangeLock,
 }
 
-/// A table as it is while the catalog's lock is held.
-pub struct Table<'a> {
-    /// The catalog.
-    pub catalog: &'a Catalog,
-    /// The table.
-    pub root: Root,
+/// An image as it is while the catalog's lock is held.
+pub struct Frozen<'a> {
+    catalog: &'a Catalog,
+    /// `None` if nothing is left of it: then it was empty.
+    version: Option<&'a Version>,
+    /// Blocks born later may have been hit by a write that failed.
+    doubted_after: Epoch,
 }
 
-impl Image for Table<'_> {
+impl<'a> Frozen<'a> {
+    /// A snapshot's image, even if it was deleted but for a handle.
+    pub fn snapshot(catalog: &'a Catalog, id: ObjectId) -> Self {
+        Self { catalog, version: catalog.any_version(id), doubted_after: Epoch(u64::MAX) }
+    }
+
+    fn head(catalog: &'a Catalog, head: &'a Version, poisoned: bool) -> Self {
+        let doubted_after = if poisoned { head.floor } else { Epoch(u64::MAX) };
+        Self { catalog, version: Some(head), doubted_after }
+    }
+}
+
+impl Image for Frozen<'_> {
     fn next_extent(&self, from: LogicalBlock) -> Result<Option<Extent>> {
-        self.catalog.next_extent(&self.root, from)
+        self.catalog.next_extent(&self.version.map_or(Root::EMPTY, |version| version.table), from)
+    }
+
+    fn is_settled(&self, birth: Epoch) -> bool {
+        birth <= self.doubted_after && self.version.is_none_or(|version| version.is_settled(birth))
     }
 }
 
@@ -55,7 +72,19 @@ impl Engine {
     ///
     /// # Errors
     /// `NotFound`, `InvalidArgument` behind the end, `Corrupt`, `Io`.
-    pub fn read_drive(&self, drive: ObjectId, buf: &mut [u8], offset: u64) -> Result<()> {
+    pub fn read_drive(&self, drive: ObjectId, locks: &DriveLocks, buf: &mut [u8], offset: u64) -> Result<()> {
+        match self.try_read_drive(drive, buf, offset) {
+            Err(error) if error.rotten_block().is_some() => {}
+            result => return result,
+        }
+        // Perhaps somebody was writing, and only one of the block and its checksum was there yet.
+        let _gate = locks.gate.read();
+        let end = LogicalBlock::at_or_after(offset + buf.len() as u64);
+        let _range = locks.ranges.lock(LogicalBlock::holding(offset)..end);
+        self.try_read_drive(drive, buf, offset).map_err(|error| self.name_holders(error))
+    }
+
+    fn try_read_drive(&self, drive: ObjectId, buf: &mut [u8], offset: u64) -> Result<()> {
         let mut done = 0;
         loop {
             let mut segments = [Segment::default(); SEGMENTS_MAX];
@@ -63,11 +92,12 @@ impl Engine {
                 let catalog = self.catalog.read();
                 let (_, head) = catalog.head_of(drive)?;
                 check_range(offset, buf.len() as u64, head.size_bytes)?;
-                let table = Table { catalog: &catalog, root: head.table };
+                let image = Frozen::head(&catalog, head, self.is_poisoned());
                 let at = offset + done as u64;
-                (io::plan(&table, at, buf.len() - done, &mut segments)?, self.readers.enter())
+                (io::plan(&image, at, buf.len() - done, &mut segments)?, self.readers.enter())
             };
-            done += io::copy(&*self.device, &segments[..count], &mut buf[done..])?;
+            let at = offset + done as u64;
+            done += io::copy(&*self.device, &self.space, &segments[..count], &mut buf[done..], at)?;
             if done == buf.len() {
                 return Ok(());
             }
@@ -88,7 +118,7 @@ impl Engine {
             let end = LogicalBlock::at_or_after(offset + buf.len() as u64);
             let _range = locks.ranges.lock(LogicalBlock::holding(offset)..end);
             let target = LiveTarget::new(self, drive);
-            self.with_space(|| io::write(&target, buf, offset))?;
+            self.with_space(|| io::write(&target, buf, offset)).map_err(|error| self.name_holders(error))?;
             self.completed();
         }
         self.bound_heap()
@@ -129,7 +159,7 @@ impl Engine {
                 .map(|part| (&ZEROES[..(part.end - part.start) as usize], part.start))
                 .collect();
             let target = LiveTarget::new(self, drive);
-            self.with_space(|| io::write_parts(&target, &parts))?;
+            self.with_space(|| io::write_parts(&target, &parts)).map_err(|error| self.name_holders(error))?;
         }
         if whole.start < whole.end { self.unmap(drive, whole) } else { Ok(()) }
     }
@@ -286,14 +316,31 @@ impl Target for LiveTarget<'_> {
         let start = extent.physical.map(|block| block.plus(from.0 - extent.logical.0));
         let lies = match start {
             None => Lies::Hole,
-            Some(start) if extent.birth > head.floor || canary::makes(Canary::FrozenOverwritten) => Lies::Alone(start),
-            Some(start) => Lies::Shared { start, settled: head.is_settled(extent.birth) },
+            Some(start) => {
+                let settled = head.is_settled(extent.birth);
+                if extent.birth > head.floor || canary::makes(Canary::FrozenOverwritten) {
+                    Lies::Alone { start, settled }
+                } else {
+                    Lies::Shared { start, settled }
+                }
+            }
         };
         Ok((lies, blocks))
     }
 
     fn checksum(&self, block: PhysicalBlock) -> Result<Option<u32>> {
         self.engine.space.checksum(block)
+    }
+
+    fn prove(&self, logical: LogicalBlock, physical: PhysicalBlock, bytes: &[u8; BLOCK_LEN]) -> Result<()> {
+        if self.engine.space.is_proven(physical, 1) {
+            return Ok(());
+        }
+        io::prove(&self.engine.space, logical, physical, bytes)
+    }
+
+    fn ready_checksums(&self, first: PhysicalBlock, blocks: u64) -> Result<()> {
+        self.engine.space.ready_checksums(first, blocks)
     }
 
     fn set_checksums(&self, first: PhysicalBlock, checksums: &[u32]) -> Result<()> {

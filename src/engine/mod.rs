@@ -10,12 +10,15 @@
 //! 3. After a failed write or sync nothing is acknowledged any more (D6).
 
 mod durable;
+mod holders;
 mod live;
 mod open;
 mod readers;
+mod settle;
 mod space_left;
 
-pub use live::{DriveLocks, Table, WALK_STEP, check_range};
+pub use holders::Holder;
+pub use live::{DriveLocks, Frozen, WALK_STEP, check_range};
 pub use open::Settings;
 
 use std::collections::HashMap;
@@ -57,6 +60,10 @@ pub struct Engine {
     pub(crate) store_id: [u8; 16],
     /// Number of the last durable commit.
     pub(crate) generation: AtomicU64,
+    /// Where a scrub goes on; the next commit makes it permanent.
+    pub(crate) scrub_next: AtomicU64,
+    /// Held by whoever scrubs.
+    pub(crate) scrubbing: Mutex<()>,
 }
 
 impl Engine {
@@ -83,11 +90,16 @@ impl Engine {
     }
 
     fn check_poison(&self) -> Result<()> {
-        if self.poisoned.load(Ordering::Acquire) {
+        if self.is_poisoned() {
             let message = "a write or sync failed earlier, so nothing is acknowledged any more; what was flushed before is safe: close the store, see to the device, and open it again";
             return Err(Error::new(ErrorKind::Poisoned, message));
         }
         Ok(())
+    }
+
+    /// Did a write or sync fail?
+    pub fn is_poisoned(&self) -> bool {
+        self.poisoned.load(Ordering::Acquire)
     }
 
     /// Nothing is certain any more (D6).

@@ -14,9 +14,9 @@ use crate::format::group::{STORE_BLOCKS_MAX, STORE_BLOCKS_MIN};
 use crate::format::page::Root;
 use crate::format::superblock::Superblock;
 use crate::space::{Space, SpaceState};
-use crate::sync::{AtomicBool, AtomicU64, Mutex, RwLock};
+use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, RwLock};
 use crate::tree::working_set::VerifiedPages;
-use crate::units::{BLOCK_BYTES, BLOCK_LEN, Epoch, Generation};
+use crate::units::{BLOCK_BYTES, BLOCK_LEN, Epoch, Generation, PhysicalBlock};
 
 use super::Engine;
 use super::durable::Committer;
@@ -64,6 +64,7 @@ impl Engine {
             data_blocks: 0,
             tree_pages: 0,
             tree_places: 0,
+            scrub_next: PhysicalBlock(0),
             catalog: Root::EMPTY,
             groups: Root::EMPTY,
         };
@@ -81,13 +82,16 @@ impl Engine {
         let superblock = newest_superblock(&*device)?;
         let engine = Self::start(device, superblock, settings)?;
         if !engine.was_clean {
-            engine.catalog.write().unsettle_heads();
+            // What a scrub has seen may have been overwritten since, and its checksum lost.
+            engine.scrub_next.store(0, Ordering::Release);
+            let crowded = engine.catalog.write().unsettle_heads();
+            crowded.into_iter().try_for_each(|head| engine.settle_oldest(head))?;
         }
         let trimming = engine.catalog.read().trimming_drives();
         for drive in trimming {
             match engine.trim(drive) {
                 // Nothing behind the end can be seen; it goes before the drive is next resized.
-                Err(error) if error.kind() == ErrorKind::NoSpace => {}
+                Err(error) if error.kind() == ErrorKind::NoSpace || error.rotten_block().is_some() => {}
                 result => result?,
             }
         }
@@ -111,6 +115,7 @@ impl Engine {
         let catalog = Catalog::open(Arc::clone(&device), verified, Arc::clone(&space), superblock.seed, working, catalog_state)?;
         let was_clean = superblock.clean;
         let (store_id, generation) = (superblock.store_id, AtomicU64::new(superblock.generation.0));
+        let scrub_next = AtomicU64::new(superblock.scrub_next.0);
         let (wake, woken) = channel();
         let engine = Arc::new(Self {
             device,
@@ -129,6 +134,8 @@ impl Engine {
             was_clean,
             store_id,
             generation,
+            scrub_next,
+            scrubbing: Mutex::new(()),
         });
         if settings.background_reclaim {
             let weak = Arc::downgrade(&engine);

@@ -32,7 +32,8 @@ const TREE_PAGES: usize = 96;
 const CATALOG_ROOT: usize = 104;
 const GROUP_ROOT: usize = 124;
 const TREE_PLACES: usize = 144;
-const END: usize = 152;
+const SCRUB_NEXT: usize = 152;
+const END: usize = 160;
 
 const FLAG_CLEAN: u32 = 1;
 
@@ -61,6 +62,8 @@ pub struct Superblock {
     pub tree_pages: u64,
     /// Places of all groups of tree pages, used or not.
     pub tree_places: u64,
+    /// Data blocks before this one were compared with their checksums by a scrub that is not finished; 0 if there is none.
+    pub scrub_next: PhysicalBlock,
     /// The tree of records.
     pub catalog: Root,
     /// The tree of group records.
@@ -104,6 +107,7 @@ impl Superblock {
         put_u64(&mut page, DATA_BLOCKS, self.data_blocks);
         put_u64(&mut page, TREE_PAGES, self.tree_pages);
         put_u64(&mut page, TREE_PLACES, self.tree_places);
+        put_u64(&mut page, SCRUB_NEXT, self.scrub_next.0);
         put_root(&mut page, CATALOG_ROOT, self.catalog);
         put_root(&mut page, GROUP_ROOT, self.groups);
         let crc = checksum(&page);
@@ -146,6 +150,7 @@ impl Superblock {
             data_blocks: u64_at(page, DATA_BLOCKS),
             tree_pages: u64_at(page, TREE_PAGES),
             tree_places: u64_at(page, TREE_PLACES),
+            scrub_next: PhysicalBlock(u64_at(page, SCRUB_NEXT)),
             catalog: root_at(page, CATALOG_ROOT)?,
             groups: root_at(page, GROUP_ROOT)?,
         };

@@ -8,5 +8,5 @@ mod read;
 mod write;
 
 pub use ranges::RangeLock;
-pub use read::{Image, SEGMENTS_MAX, Segment, copy, plan};
+pub use read::{Image, SEGMENTS_MAX, Segment, copy, plan, prove, prove_lent};
 pub use write::{Change, Lies, Target, write, write_parts};

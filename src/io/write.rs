@@ -17,12 +17,17 @@ pub enum Lies {
     /// Nothing.
     Hole,
     /// Blocks that nobody else holds and no bookmark saw.
-    Alone(PhysicalBlock),
-    /// Blocks that must stay as they are; `settled` says whether their stored checksums are evidence.
+    Alone {
+        /// The first of them.
+        start: PhysicalBlock,
+        /// Are their checksums evidence?
+        settled: bool,
+    },
+    /// Blocks that must stay as they are.
     Shared {
         /// The first of them.
         start: PhysicalBlock,
-        /// Are the checksums evidence?
+        /// Are their checksums evidence?
         settled: bool,
     },
 }
@@ -55,6 +60,16 @@ pub trait Target {
     /// # Errors
     /// `Corrupt` if it cannot be read.
     fn checksum(&self, block: PhysicalBlock) -> Result<Option<u32>>;
+    /// Compares a block that was read with its checksum.
+    ///
+    /// # Errors
+    /// `Corrupt` with the block if it is not what was written there.
+    fn prove(&self, logical: LogicalBlock, physical: PhysicalBlock, bytes: &[u8; BLOCK_LEN]) -> Result<()>;
+    /// Gets ready to store the checksums of consecutive blocks: that cannot fail afterwards.
+    ///
+    /// # Errors
+    /// `Corrupt` if the page they belong into cannot be read.
+    fn ready_checksums(&self, first: PhysicalBlock, blocks: u64) -> Result<()>;
     /// Stores the checksums of consecutive blocks.
     ///
     /// # Errors
@@ -132,6 +147,8 @@ struct Redirected {
     blocks: u64,
 }
 
+type Bytes = [u8; BLOCK_LEN];
+
 struct Work<'a, T: Target> {
     target: &'a T,
     buf: &'a [u8],
@@ -139,7 +156,7 @@ struct Work<'a, T: Target> {
     /// Runs of blocks for new space.
     redirected: Vec<Redirected>,
     /// Blocks that the buffer covers in part, merged with what lay there.
-    edges: Vec<(LogicalBlock, Box<[u8; BLOCK_LEN]>)>,
+    edges: Vec<(LogicalBlock, Box<Bytes>)>,
     /// Runs that are overwritten where they lie.
     alone: Vec<(Range<LogicalBlock>, PhysicalBlock)>,
     changes: Vec<Change>,
@@ -158,12 +175,42 @@ impl<'a, T: Target> Work<'a, T> {
             let (lies, blocks) = self.target.lies_at(at, end.0 - at.0)?;
             let next = at.plus(blocks);
             match lies {
-                Lies::Alone(start) => self.alone.push((at..next, start)),
+                Lies::Alone { start, settled } => {
+                    self.merge_edges(at..next, start, settled)?;
+                    self.alone.push((at..next, start));
+                }
                 _ => self.sort_out(at..next, lies)?,
             }
             at = next;
         }
         self.redirect()
+    }
+
+    /// Of a run that is overwritten where it lies, the first and the last block may keep some of their bytes: those must be right, for
+    /// the new checksum will vouch for them.
+    fn merge_edges(&mut self, range: Range<LogicalBlock>, start: PhysicalBlock, settled: bool) -> Result<()> {
+        let last = LogicalBlock(range.end.0 - 1);
+        let ends = if range.start == last { vec![last] } else { vec![range.start, last] };
+        for block in ends {
+            if self.whole(block).is_none() {
+                let merged = self.merged(block, start.plus(block.0 - range.start.0), settled)?.1;
+                self.edges.push((block, merged));
+            }
+        }
+        Ok(())
+    }
+
+    /// A block that the buffer covers in part, as it is and as it will be.
+    fn merged(&self, block: LogicalBlock, at: PhysicalBlock, settled: bool) -> Result<(Box<Bytes>, Box<Bytes>)> {
+        let mut before = Box::new([0; BLOCK_LEN]);
+        self.read_block(at, &mut before)?;
+        if settled {
+            self.target.prove(block, at, &before)?;
+        }
+        let mut merged = before.clone();
+        let (within, part) = self.part(block);
+        merged[within].copy_from_slice(part);
+        Ok((before, merged))
     }
 
     /// Decides for each block of a hole or of a shared run whether it stays, goes, or goes to new space.
@@ -177,15 +224,17 @@ impl<'a, T: Target> Work<'a, T> {
             let decision = match self.whole(block) {
                 Some(new) => self.decide(new, old)?,
                 None => {
-                    let mut merged = Box::new([0; BLOCK_LEN]);
-                    if let Some((start, _)) = old {
-                        self.read_block(start, &mut merged)?;
-                    }
-                    let before = *merged;
-                    let (within, part) = self.part(block);
-                    merged[within].copy_from_slice(part);
+                    let (before, merged) = match old {
+                        Some((at, settled)) => self.merged(block, at, settled)?,
+                        None => {
+                            let mut merged = Box::new([0; BLOCK_LEN]);
+                            let (within, part) = self.part(block);
+                            merged[within].copy_from_slice(part);
+                            (Box::new([0; BLOCK_LEN]), merged)
+                        }
+                    };
                     let decision = match old {
-                        Some(_) if before == *merged => Decision::Stays,
+                        Some(_) if before == merged => Decision::Stays,
                         _ if is_zero(&merged[..]) => old.map_or(Decision::Stays, |_| Decision::Goes),
                         _ => Decision::New,
                     };
@@ -268,18 +317,11 @@ impl<'a, T: Target> Work<'a, T> {
             let from = range.start.offset().max(self.offset);
             let until = range.end.offset().min(self.offset + self.buf.len() as u64);
             let bytes = &self.buf[(from - self.offset) as usize..(until - self.offset) as usize];
+            let blocks = range.end.0 - range.start.0;
+            self.target.ready_checksums(*start, blocks)?;
             self.put(bytes, start.offset() + (from - range.start.offset()))?;
-            let mut checksums = Vec::with_capacity((range.end.0 - range.start.0) as usize);
-            for index in 0..range.end.0 - range.start.0 {
-                checksums.push(match self.whole(range.start.plus(index)) {
-                    Some(bytes) => crc32fast::hash(bytes),
-                    None => {
-                        let mut bytes = [0; BLOCK_LEN];
-                        self.read_block(start.plus(index), &mut bytes)?;
-                        crc32fast::hash(&bytes)
-                    }
-                });
-            }
+            let bytes_of = |block| self.whole(block).unwrap_or_else(|| self.edge(block));
+            let checksums: Vec<u32> = (0..blocks).map(|index| crc32fast::hash(bytes_of(range.start.plus(index)))).collect();
             if !canary::makes(Canary::ChecksumForgotten) {
                 self.target.set_checksums(*start, &checksums)?;
             }

@@ -80,6 +80,19 @@ impl Bitmap {
         }
     }
 
+    /// The first run of places from `from` on that are taken; at most `most` of them.
+    pub fn taken_run(&self, from: Place, most: u32) -> Option<(Place, u32)> {
+        let is_taken = |place: u32| self.words[place as usize / 64] >> (place % 64) & 1 == 1;
+        let mut at = from.0;
+        while at < GROUP_PLACES && !is_taken(at) {
+            // Whole words of free places are skipped at once.
+            at = if self.words[at as usize / 64] >> (at % 64) == 0 { (at / 64 + 1) * 64 } else { at + 1 };
+        }
+        let end = GROUP_PLACES.min(at.saturating_add(most));
+        let count = (at..end).take_while(|place| is_taken(*place)).count() as u32;
+        (count > 0).then_some((Place(at), count))
+    }
+
     /// The first run of places from `from` on, below `end`, that are free here and not in `held`; at most `most` of them.
     pub fn free_run(&self, held: Option<&Self>, from: Place, end: u32, most: u32) -> Option<(Place, u32)> {
         let taken = |word: usize| self.words[word] | held.map_or(0, |held| held.words[word]);
@@ -139,6 +152,24 @@ mod tests {
                 (Place(start), (stop - start).min(most))
             });
             prop_assert_eq!(used.free_run(Some(&held), Place(from), end, most), expected);
+        }
+
+        #[test]
+        fn taken_run_is_the_first_run_of_taken_places(
+            runs in prop::collection::vec((0u32..GROUP_PLACES, 1u32..3000), 0..12), from in 0u32..GROUP_PLACES, most in 1u32..4000,
+        ) {
+            let mut used = Bitmap::new();
+            let mut plain = vec![false; GROUP_PLACES as usize];
+            for (start, count) in runs {
+                let count = count.min(GROUP_PLACES - start);
+                used.set(Place(start), count);
+                plain[start as usize..(start + count) as usize].fill(true);
+            }
+            let expected = (from..GROUP_PLACES).find(|place| plain[*place as usize]).map(|start| {
+                let stop = (start..GROUP_PLACES).find(|place| !plain[*place as usize]).unwrap_or(GROUP_PLACES);
+                (Place(start), (stop - start).min(most))
+            });
+            prop_assert_eq!(used.taken_run(Place(from), most), expected);
         }
 
         #[test]

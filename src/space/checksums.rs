@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::format::codec::{put_u32, u32_at};
 use crate::format::group::{CHECKSUM_PAGES, CHECKSUMS_PER_PAGE, Group, place_of};
 use crate::format::page::{self, HEADER_LEN, Page, PageKind};
-use crate::units::{Epoch, PhysicalBlock};
+use crate::units::{BLOCK_LEN, Epoch, PhysicalBlock};
 
 use super::map::{Inner, Space, slot_page};
 
@@ -26,6 +26,11 @@ impl Spot {
     fn key(self) -> u64 {
         page_key(self.group, self.page)
     }
+
+    /// How many checksums stand from here to the end of the page.
+    fn left_in_page(self) -> u64 {
+        ((BLOCK_LEN - self.offset) / 4) as u64
+    }
 }
 
 /// The key of page `page` of a group's checksum table.
@@ -39,6 +44,7 @@ impl Space {
     /// # Errors
     /// `Corrupt` if the page that holds them cannot be read.
     pub fn set_checksums(&self, first: PhysicalBlock, checksums: &[u32]) -> Result<()> {
+        self.proven.remove(first, checksums.len() as u64);
         let mut inner = self.inner.lock();
         for (index, checksum) in checksums.iter().enumerate() {
             let spot = Spot::of(first.plus(index as u64))?;
@@ -48,20 +54,58 @@ impl Space {
         Ok(())
     }
 
+    /// Gets ready to note the checksums of consecutive blocks within one group: that cannot fail afterwards.
+    ///
+    /// # Errors
+    /// `Corrupt` if the page that holds them cannot be read.
+    pub fn ready_checksums(&self, first: PhysicalBlock, blocks: u64) -> Result<()> {
+        let mut inner = self.inner.lock();
+        let mut at = first;
+        while at.0 < first.0 + blocks {
+            let spot = Spot::of(at)?;
+            inner.checksums_for_change(spot)?;
+            at = at.plus(spot.left_in_page());
+        }
+        Ok(())
+    }
+
+    /// The checksums that were noted for consecutive blocks within one group; `None` where none ever was.
+    ///
+    /// # Errors
+    /// `Corrupt` if the page that holds them cannot be read.
+    pub fn checksums(&self, first: PhysicalBlock, out: &mut [Option<u32>]) -> Result<()> {
+        let mut inner = self.inner.lock();
+        let mut done = 0;
+        while done < out.len() {
+            let spot = Spot::of(first.plus(done as u64))?;
+            let count = (spot.left_in_page() as usize).min(out.len() - done);
+            let page = inner.checksum_page(spot)?;
+            for (index, slot) in out[done..done + count].iter_mut().enumerate() {
+                *slot = page.map(|page| u32_at(page, spot.offset + index * 4));
+            }
+            done += count;
+        }
+        Ok(())
+    }
+
     /// The checksum that was noted for a block.
     ///
     /// # Errors
-    /// `Corrupt` if the page that holds it cannot be read.
+    /// As [`Space::checksums`].
     pub fn checksum(&self, block: PhysicalBlock) -> Result<Option<u32>> {
-        let mut inner = self.inner.lock();
-        let spot = Spot::of(block)?;
-        let key = spot.key();
-        let on_heap =
-            inner.checksums.get(&key).map(|page| &**page).or_else(|| inner.checksums_sealed.get(&key).map(|page| &**page));
-        if let Some(page) = on_heap {
-            return Ok(Some(u32_at(page, spot.offset)));
-        }
-        Ok(inner.written_checksums(spot)?.map(|page| u32_at(page, spot.offset)))
+        let mut out = [None];
+        self.checksums(block, &mut out)?;
+        Ok(out[0])
+    }
+
+    /// Were all of these blocks compared with their checksums since the store was opened, and not written since?
+    pub fn is_proven(&self, first: PhysicalBlock, blocks: u64) -> bool {
+        self.proven.contains(first, blocks)
+    }
+
+    /// These blocks were compared with their checksums.
+    pub fn note_proven(&self, first: PhysicalBlock, blocks: u64) {
+        self.proven.insert(first, blocks);
     }
 }
 
@@ -79,6 +123,18 @@ impl Inner {
             self.checksums.insert(key, Box::new(page));
         }
         Ok(self.checksums.get_mut(&key).expect("it was just put there"))
+    }
+
+    /// The newest page, wherever it is; `None` if there never was one.
+    fn checksum_page(&mut self, spot: Spot) -> Result<Option<&Page>> {
+        let key = spot.key();
+        if self.checksums.contains_key(&key) {
+            return Ok(self.checksums.get(&key).map(|page| &**page));
+        }
+        if self.checksums_sealed.contains_key(&key) {
+            return Ok(self.checksums_sealed.get(&key).map(|page| &**page));
+        }
+        self.written_checksums(spot)
     }
 
     /// The page in its current slot; `None` if it was never written.

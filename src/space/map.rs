@@ -15,6 +15,7 @@ use crate::units::{BLOCK_BYTES, Generation, PhysicalBlock};
 
 use super::bitmap::Bitmap;
 use super::group_state::{GroupState, PlaceRun};
+use super::proven::Proven;
 use super::window::Window;
 
 /// Tree pages that only commits, deletions and discards may take, so that a full store can always be emptied: 4 MiB.
@@ -38,6 +39,7 @@ const SECURE_PLACES: u32 = 1024;
 /// The space map and the checksum table of a store.
 pub struct Space {
     pub(super) inner: Mutex<Inner>,
+    pub(super) proven: Proven,
 }
 
 /// Where the store's space went, in blocks.
@@ -134,7 +136,7 @@ impl Space {
             // Group 0 is whole in every store; the last one, which may be cut off, is left to data.
             inner.open_window(GroupKind::Tree, None)?;
         }
-        Ok(Self { inner: Mutex::new(inner) })
+        Ok(Self { inner: Mutex::new(inner), proven: Proven::new() })
     }
 
     /// Takes up to `most` blocks for data that lie side by side. Until they are used, or given back, nobody else gets them, but no

@@ -10,7 +10,9 @@
 mod bitmap;
 mod checksums;
 mod group_state;
+mod inventory;
 mod map;
+mod proven;
 mod seal;
 #[cfg(test)]
 mod tests;

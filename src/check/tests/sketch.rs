@@ -112,6 +112,7 @@ impl Sketch {
             data_blocks: 0,
             tree_pages: 0,
             tree_places: u64::from(GROUP_PLACES),
+            scrub_next: PhysicalBlock(0),
             catalog: Root::EMPTY,
             groups: Root::EMPTY,
         };
