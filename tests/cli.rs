@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -620,6 +620,59 @@ fn a_damaged_store_is_named_or_refused_and_never_panics() {
         }
     }
     assert!(found > 0);
+}
+
+#[test]
+fn scrub_names_rot_with_those_who_hold_it() {
+    let bench = Bench::new();
+    bench.ok(&["drive", "import", "db", &bench.image("a", "ABCD")]);
+    bench.ok(&["snapshot", "create", "db", "--name", "monday"]);
+    bench.ok(&["drive", "import", "db", &bench.image("b", "AXCD"), "--overwrite"]);
+    assert!(bench.ok(&["scrub"]).ends_with("clean\n"));
+    let clean = bench.json(&["scrub"]);
+    assert_eq!((&clean["clean"], &clean["finished"], number(&clean, "compared_size")), (&true.into(), &true.into(), 5 * 4096));
+    let whole = fs::read(bench.store()).expect("read");
+    let store = File::options().write(true).open(bench.store()).expect("opened");
+    for letter in [b'B', b'C'] {
+        let index = whole.chunks(BLOCK).position(|block| *block == [letter; BLOCK]).expect("it is there");
+        store.write_all_at(b"?", (index * BLOCK + 77) as u64).expect("written");
+    }
+    let output = bench.run(&["--json", "scrub"]);
+    assert_eq!(code(&output), 1);
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let held: Vec<(u64, Vec<&str>)> = report["rotten"]
+        .as_array()
+        .expect("an array")
+        .iter()
+        .map(|damage| {
+            let holders = damage["holders"].as_array().expect("an array").iter();
+            (number(damage, "offset"), holders.map(|holder| string(holder, "name")).collect())
+        })
+        .collect();
+    assert_eq!(held, [(4096, vec!["monday"]), (8192, vec!["db", "monday"])]);
+    let told = text(&bench.run(&["scrub"]).stdout);
+    assert!(told.contains("offset 4096 of snapshot \"monday\""), "{told}");
+    let refusal = bench.fails(&["drive", "export", "db@monday", "-"], 8);
+    assert!(refusal.contains("snapshot \"monday\""), "{refusal}");
+}
+
+#[test]
+fn scrub_that_was_interrupted_goes_on() {
+    let bench = Bench::new();
+    let image: Vec<u8> = (0..1200_u32).flat_map(|block| [block as u8 | 1; BLOCK]).collect();
+    write_sparse(&bench.path("image"), &image);
+    bench.ok(&["drive", "import", "db", "image"]);
+    let slow = bench.command(&["--json", "scrub", "--rate", "1M"]).stdout(Stdio::piped()).spawn().expect("it starts");
+    thread::sleep(Duration::from_millis(600));
+    Command::new("kill").args(["-INT", &slow.id().to_string()]).status().expect("kill runs");
+    let output = slow.wait_with_output().expect("it ends");
+    assert_eq!(code(&output), 130);
+    let first: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(first["finished"], false);
+    let second = bench.json(&["scrub"]);
+    assert_eq!(second["finished"], true);
+    assert_eq!(number(&first, "compared_size") + number(&second, "compared_size"), 1200 * 4096);
+    assert_eq!(number(&bench.json(&["scrub", "--restart"]), "compared_size"), 1200 * 4096);
 }
 
 #[test]

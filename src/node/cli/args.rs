@@ -3,6 +3,7 @@
 use super::bookmark_commands::BookmarkCommand;
 use super::drive_commands::DriveCommand;
 use super::exit;
+use super::scrub_command::ScrubArgs;
 use super::snapshot_commands::{CloneArgs, RevertArgs, SnapshotCommand};
 use super::store_commands::StoreCommand;
 use clap::{Parser, Subcommand};
@@ -49,6 +50,8 @@ pub(super) enum Command {
     Clone(CloneArgs),
     /// Give a drive the image of a snapshot; the image it has now is lost unless a snapshot keeps it
     Revert(RevertArgs),
+    /// Compare all data with its checksums and name every damage; exit code 1 if there is any. Can be interrupted and goes on later
+    Scrub(ScrubArgs),
     /// Print a completion script for a shell
     Completions {
         /// For which shell

@@ -18,11 +18,12 @@ pub(super) enum Exit {
     Locked = 7,
     Unreadable = 8,
     Failed = 9,
+    Interrupted = 130,
     BrokenPipe = 141,
 }
 
 impl Exit {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Done,
         Self::CheckFailed,
         Self::Usage,
@@ -33,13 +34,14 @@ impl Exit {
         Self::Locked,
         Self::Unreadable,
         Self::Failed,
+        Self::Interrupted,
         Self::BrokenPipe,
     ];
 
     fn meaning(self) -> &'static str {
         match self {
             Self::Done => "done",
-            Self::CheckFailed => "store check found problems",
+            Self::CheckFailed => "store check found problems, or scrub damage",
             Self::Usage => "the arguments cannot be meant",
             Self::NotFound => "no such store, drive, snapshot, bookmark or image",
             Self::Ambiguous => "a name fits several things",
@@ -48,6 +50,7 @@ impl Exit {
             Self::Locked => "another process has the store open",
             Self::Unreadable => "not a floe store, or damaged, or made by a newer floe",
             Self::Failed => "the operating system refused to read or write",
+            Self::Interrupted => "interrupted; what was done is kept",
             Self::BrokenPipe => "whoever read the output went away",
         }
     }

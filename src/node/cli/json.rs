@@ -5,7 +5,7 @@
 use crate::node::failure::{Candidate, Failure};
 use crate::node::service::objects::{BookmarkView, DriveView, SnapshotView, StoreView};
 use crate::node::timestamp::Timestamp;
-use crate::{ChangeKind, CheckReport};
+use crate::{ChangeKind, CheckReport, ScrubReport};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -26,6 +26,7 @@ pub(super) fn store(path: &Path, view: &StoreView) -> Value {
         "generation": info.generation,
         "epoch": info.epoch,
         "was_clean": info.was_clean,
+        "unsettled": info.unsettled,
     })
 }
 
@@ -83,6 +84,26 @@ pub(super) fn check(report: &CheckReport) -> Value {
         "snapshots": report.snapshots,
         "bookmarks": report.bookmarks,
         "condemned": report.condemned,
+    })
+}
+
+/// What a scrub found.
+pub(super) fn scrub(report: &ScrubReport) -> Value {
+    let holder = |holder: &crate::Holder| {
+        let kind = if holder.is_snapshot { "snapshot" } else { "drive" };
+        json!({"kind": kind, "uuid": holder.uuid.to_string(), "name": holder.name})
+    };
+    let damage = |damage: &crate::RottenBlock| {
+        let holders: Vec<_> = damage.holders.iter().map(holder).collect();
+        json!({"block": damage.block, "offset": damage.offset, "holders": holders})
+    };
+    json!({
+        "clean": report.is_clean(),
+        "finished": report.finished,
+        "compared_size": report.bytes,
+        "accepted": report.accepted,
+        "rotten": report.rotten.iter().map(damage).collect::<Vec<_>>(),
+        "rotten_total": report.rotten_total,
     })
 }
 

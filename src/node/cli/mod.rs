@@ -14,6 +14,7 @@ mod import;
 mod json;
 mod output;
 mod progress;
+mod scrub_command;
 mod session;
 mod size;
 mod snapshot_commands;
@@ -57,6 +58,7 @@ fn dispatch(session: &Session, command: Command) -> Result<Reply, Failure> {
         Command::Bookmark(command) => bookmark_commands::run(session, command),
         Command::Clone(args) => snapshot_commands::clone_drive(session, &args),
         Command::Revert(args) => snapshot_commands::revert(session, &args),
+        Command::Scrub(args) => scrub_command::run(session, &args),
         Command::Completions { shell } => completions(shell),
     }
 }

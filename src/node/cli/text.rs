@@ -2,10 +2,10 @@
 
 use super::size::{exact, rounded};
 use super::table::{Align, aligned, fields};
-use crate::CheckReport;
 use crate::node::failure::Candidate;
 use crate::node::service::objects::{BookmarkView, DriveView, SnapshotView, StoreView};
 use crate::node::timestamp::Timestamp;
+use crate::{CheckReport, ScrubReport};
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::path::Path;
@@ -31,6 +31,9 @@ pub(super) fn store(path: &Path, view: &StoreView) -> String {
         ("epoch", info.epoch.to_string()),
         ("closed cleanly", if info.was_clean { "yes" } else { "no; recovered to the last commit" }.to_owned()),
     ];
+    if info.unsettled {
+        rows.push(("to scrub", "blocks that were being written when it was cut off: floe scrub".into()));
+    }
     if usage.reclaiming > 0 {
         rows.push(("to reclaim", format!("{} deleted drives or snapshots: floe store reclaim", usage.reclaiming)));
     }
@@ -181,6 +184,25 @@ pub(super) fn check(report: &CheckReport) -> String {
     text
 }
 
+/// What a scrub found.
+pub(super) fn scrub(report: &ScrubReport) -> String {
+    let mut text = fields(&[("compared", exact(report.bytes)), ("accepted", format!("{} blocks", report.accepted))]);
+    for damage in &report.rotten {
+        writeln!(text, "{damage}").expect("a String takes everything");
+    }
+    let unlisted = report.rotten_total.saturating_sub(report.rotten.len() as u64);
+    if unlisted > 0 {
+        writeln!(text, "and {unlisted} more").expect("a String takes everything");
+    }
+    let verdict = match (report.is_clean(), report.finished) {
+        (false, _) => format!("{} blocks are not what was written there", report.rotten_total),
+        (true, true) => "clean".to_owned(),
+        (true, false) => "clean so far".to_owned(),
+    };
+    text + &verdict + "\n"
+}
+
+/// The things that a name fits, one to a line.
 pub(super) fn candidates(candidates: &[Candidate]) -> String {
     let rows: Vec<_> = candidates
         .iter()
