@@ -64,6 +64,10 @@ fn judge_group(walk: &mut Walk<'_>, group: Group, record: &GroupRecord, reached:
         slot_page(walk, &format!("checksum page {index} of {name}"), group.checksum_slot(index, slot), PageKind::Checksums);
     }
     let bitmap = bitmap?;
+    if page::stored_crc(&bitmap) != record.bitmap_crc {
+        walk.findings.lost(ProblemKind::PageDamaged, format_args!("bitmap of {name}"), "it is a bitmap of another commit");
+        return None;
+    }
     let allocated = bits_of(&bitmap);
     let findings = &mut walk.findings;
     let used: u32 = allocated.iter().map(|word| word.count_ones()).sum();

@@ -107,6 +107,8 @@ pub struct GroupRecord {
     pub checksum_slots: u32,
     /// Bit `i`: checksum page `i` has been written; otherwise neither slot means anything.
     pub checksum_present: u32,
+    /// The checksum of the bitmap: the page of an older commit, which a disk may have kept, is not it.
+    pub bitmap_crc: u32,
 }
 
 impl GroupRecord {
@@ -115,7 +117,7 @@ impl GroupRecord {
     const USED: usize = 2;
     const SLOTS: usize = 4;
     const PRESENT: usize = 8;
-    const RESERVED: usize = 12;
+    const BITMAP_CRC: usize = 12;
 
     /// The record's 16 bytes.
     pub fn encode(&self) -> [u8; 16] {
@@ -128,6 +130,7 @@ impl GroupRecord {
         super::codec::put_u16(&mut bytes, Self::USED, self.used);
         super::codec::put_u32(&mut bytes, Self::SLOTS, self.checksum_slots);
         super::codec::put_u32(&mut bytes, Self::PRESENT, self.checksum_present);
+        super::codec::put_u32(&mut bytes, Self::BITMAP_CRC, self.bitmap_crc);
         bytes
     }
 
@@ -144,6 +147,7 @@ impl GroupRecord {
             used: super::codec::u16_at(bytes, Self::USED),
             checksum_slots: super::codec::u32_at(bytes, Self::SLOTS),
             checksum_present: super::codec::u32_at(bytes, Self::PRESENT),
+            bitmap_crc: super::codec::u32_at(bytes, Self::BITMAP_CRC),
         };
         if record.bitmap_slot > 1 {
             return Err("bitmap slot is neither 0 nor 1");
@@ -151,7 +155,7 @@ impl GroupRecord {
         if u32::from(record.used) > GROUP_PLACES {
             return Err("more places in use than a group has");
         }
-        if record.checksum_slots & !record.checksum_present != 0 || bytes[Self::RESERVED..] != [0; 4] {
+        if record.checksum_slots & !record.checksum_present != 0 {
             return Err("reserved bits of a group record are set");
         }
         Ok(record)

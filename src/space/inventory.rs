@@ -4,12 +4,11 @@ use std::ops::ControlFlow;
 
 use crate::error::Result;
 use crate::format::group::{Group, GroupKind, GroupRecord, Place, place_of};
-use crate::format::page::PageKind;
 use crate::tree::entries;
 use crate::units::PhysicalBlock;
 
 use super::bitmap::Bitmap;
-use super::map::{Inner, Space, decode, slot_page};
+use super::map::{Inner, Space, bitmap_page, decode};
 
 impl Space {
     /// The first run of at most `most` data blocks in use at or behind `from`.
@@ -66,7 +65,7 @@ impl Inner {
             return Ok(bitmap.taken_run(from, most));
         }
         let at = group.bitmap_slot(record.bitmap_slot);
-        let page = slot_page(&*self.device, &self.verified, self.seed, at, PageKind::Bitmap)?;
+        let page = bitmap_page(&*self.device, &self.verified, self.seed, at, &record)?;
         Ok(Bitmap::from_page(page).taken_run(from, most))
     }
 }

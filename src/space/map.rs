@@ -401,7 +401,7 @@ impl Inner {
             return Ok(());
         }
         let at = group.bitmap_slot(state.record.bitmap_slot);
-        let bitmap = Bitmap::from_page(slot_page(&*device, &verified, seed, at, PageKind::Bitmap)?);
+        let bitmap = Bitmap::from_page(bitmap_page(&*device, &verified, seed, at, &state.record)?);
         if bitmap.count() != u32::from(state.record.used) {
             let told = state.record.used;
             return Err(Error::corrupt(format!(
@@ -450,6 +450,21 @@ impl Inner {
 /// The record of `group`, or `Corrupt`.
 pub(super) fn decode(group: Group, value: &[u8; 16]) -> Result<GroupRecord> {
     GroupRecord::decode(value).map_err(|what| Error::corrupt(format!("group {}: {what}", group.0)))
+}
+
+/// The bitmap in slot block `at`, which must be the one that the group's record means.
+pub(super) fn bitmap_page<'a>(
+    device: &'a dyn Device,
+    verified: &VerifiedPages,
+    seed: u32,
+    at: PhysicalBlock,
+    record: &GroupRecord,
+) -> Result<&'a Page> {
+    let page = slot_page(device, verified, seed, at, PageKind::Bitmap)?;
+    if page::stored_crc(page) != record.bitmap_crc {
+        return Err(Error::corrupt(format!("page {at}: it is a bitmap of another commit")));
+    }
+    Ok(page)
 }
 
 /// The bitmap or checksum page in slot block `at`, checked at its first use.

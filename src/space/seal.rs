@@ -50,7 +50,7 @@ impl Inner {
     fn seal(&mut self, out: &mut Vec<SealedPage>) -> Result<SpaceState> {
         self.seal_checksums(out)?;
         self.settle_records()?;
-        self.seal_bitmaps(out);
+        self.seal_bitmaps(out)?;
         self.root = self.set.seal(self.root);
         self.set.begin_next(out);
         Ok(SpaceState {
@@ -121,8 +121,11 @@ impl Inner {
         }
     }
 
-    fn seal_bitmaps(&mut self, out: &mut Vec<SealedPage>) {
+    /// Seals every changed bitmap and notes its checksum in the group tree. The pages on the way there are new already, so that takes
+    /// no page any more, which would change a bitmap again.
+    fn seal_bitmaps(&mut self, out: &mut Vec<SealedPage>) -> Result<()> {
         let generation = self.set.working();
+        let mut changed = Vec::new();
         for (group, state) in &mut self.groups {
             if !state.bitmap_changed {
                 continue;
@@ -130,11 +133,21 @@ impl Inner {
             let at = Group(*group).bitmap_slot(state.record.bitmap_slot);
             let mut page = page::blank(PageKind::Bitmap, 0, at, Epoch(0), generation);
             state.bitmap.as_ref().expect("a changed bitmap is loaded").put(&mut page);
-            page::seal(&mut page, self.seed);
+            state.record.bitmap_crc = page::seal(&mut page, self.seed);
             self.verified.remove(at);
             out.push((at, Arc::new(page)));
             state.bitmap_changed = false;
+            state.written = Some(state.record);
+            changed.push((*group, state.record));
         }
+        let taken = self.tree_pages;
+        for (group, record) in changed {
+            let (root, mut dropped) = (self.root, Vec::new());
+            self.root = entries::insert(&mut GroupTreeWriter { inner: self }, &root, group, &record.encode(), &mut dropped)?;
+            assert!(dropped.is_empty(), "a record that is replaced in a new page leaves no page behind");
+        }
+        assert_eq!(self.tree_pages, taken, "the bitmaps that were just sealed still hold");
+        Ok(())
     }
 }
 

@@ -211,7 +211,7 @@ impl Inner {
         }
         let places = group.places(self.store_blocks);
         // The first commit turns the slot, so the bitmap begins in slot 0.
-        let record = GroupRecord { kind, bitmap_slot: 1, used: 0, checksum_slots: 0, checksum_present: 0 };
+        let record = GroupRecord { kind, bitmap_slot: 1, used: 0, checksum_slots: 0, checksum_present: 0, bitmap_crc: 0 };
         let mut state = GroupState::new(record, None, places);
         state.bitmap = Some(Bitmap::new());
         state.bitmap_changed = true;

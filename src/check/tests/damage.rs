@@ -448,7 +448,9 @@ fn group_record_that_cannot_be_is_bad() {
     };
     assert_eq!(groups(|page| put_u64(page, HEADER_LEN + 24, 2)), [WrongSize, NotAllocated, BadGroup]);
     assert_eq!(groups(|page| page[HEADER_LEN + 8] = 3), [WrongSize, NotAllocated, BadGroup]);
-    assert_eq!(groups(|page| put_u16(page, HEADER_LEN + 8 + 12, 3)), [WrongSize, NotAllocated, BadGroup]);
+    assert_eq!(groups(|page| put_u16(page, HEADER_LEN + 8 + 4, 1 << 3)), [WrongSize, NotAllocated, BadGroup]);
+    // A bitmap that the record does not mean is the bitmap's damage.
+    assert_eq!(groups(|page| put_u16(page, HEADER_LEN + 8 + 12, 3)), [PageDamaged]);
 }
 
 #[test]

@@ -116,7 +116,14 @@ impl Sketch {
             catalog: Root::EMPTY,
             groups: Root::EMPTY,
         };
-        let record = |kind, checksum_present| GroupRecord { kind, bitmap_slot: 1, used: 0, checksum_slots: 0, checksum_present };
+        let record = |kind, checksum_present| GroupRecord {
+            kind,
+            bitmap_slot: 1,
+            used: 0,
+            checksum_slots: 0,
+            checksum_present,
+            bitmap_crc: 0,
+        };
         let group_records = BTreeMap::from([(TREE.0, record(GroupKind::Tree, 0)), (DATA.0, record(GroupKind::Data, 1))]);
         Self {
             blocks: Blocks::default(),
@@ -236,11 +243,11 @@ impl Sketch {
         let mut groups = self.blank(PageKind::EntryLeaf, 0, 0);
         for (index, (number, record)) in self.group_records.clone().into_iter().enumerate() {
             let (group, places) = (Group(number), if number == DATA.0 { &self.data_places } else { &self.tree_places });
-            let record = GroupRecord { used: places.len() as u16 + record.used, ..record };
-            entry::put(&mut groups, index, number, &record.encode());
             let mut bitmap = page::blank(PageKind::Bitmap, 0, group.bitmap_slot(1), Epoch(0), GENERATION);
             places.iter().for_each(|place| bitmap[HEADER_LEN + *place as usize / 8] |= 1 << (place % 8));
-            self.seal(bitmap);
+            let used = places.len() as u16 + record.used;
+            let bitmap_crc = self.seal(bitmap).crc;
+            entry::put(&mut groups, index, number, &GroupRecord { used, bitmap_crc, ..record }.encode());
             if record.checksum_present != 0 {
                 self.seal(page::blank(PageKind::Checksums, 0, group.checksum_slot(0, 0), Epoch(0), GENERATION));
             }
