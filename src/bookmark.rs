@@ -103,7 +103,7 @@ impl Bookmark {
             .context(|| format!("delete bookmark {}", self.uuid))
     }
 
-    fn look<T>(&self, look: impl FnOnce(&catalog::Bookmark, &Catalog) -> Result<T>) -> Result<T> {
+    fn look<T>(&self, look: impl Fn(&catalog::Bookmark, &Catalog) -> Result<T>) -> Result<T> {
         self.engine.look(|catalog| look(catalog.bookmark(self.id).ok_or_else(|| self.gone())?, catalog))
     }
 

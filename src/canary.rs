@@ -30,22 +30,28 @@ canaries! {
     PageReusedAtOnce,
     /// The same with a freed block of data.
     BlockReusedAtOnce,
+    /// A commit writes its superblock over the last one.
+    SuperblockOverwritten,
     /// A commit writes a bitmap into the slot that the last commit names.
     BitmapOverwritten,
+    /// The same with a page of checksums.
+    ChecksumsOverwritten,
     /// A block that a snapshot holds is overwritten where it lies.
     FrozenOverwritten,
     /// A commit leaves out what changed in a birth histogram.
     HistogramForgotten,
     /// A commit leaves out how far a deletion has got.
     CursorForgotten,
+    /// A shrink that is interrupted is not finished when the store is opened.
+    TrimForgotten,
     /// A flush that needs no commit does not sync either.
     FlushWithoutSync,
     /// After an unclean shutdown checksums count as evidence that are none.
     UnsettledForgotten,
     /// The store still counts as clean when the first block is overwritten.
     InUseForgotten,
-    /// What a deletion left is given back before the deletion is durable.
-    ReclaimedTooEarly,
+    /// A deleted bookmark or parent lets blocks be overwritten where they lie before it is durably gone.
+    FloorForgotten,
     /// A failed sync is reported, and then everything goes on.
     PoisonForgotten,
     /// A block is overwritten where it lies, and its checksum stays.

@@ -7,9 +7,11 @@ use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use crate::catalog::Catalog;
+use crate::device::look_at_pages_once;
 use crate::drive::Drive;
 use crate::engine::{Engine, WALK_STEP};
 use crate::error::Result;
+use crate::format::entry::Extent;
 use crate::format::page::Root;
 use crate::snapshot::Snapshot;
 use crate::units::{BLOCK_BYTES, Epoch, LogicalBlock};
@@ -154,7 +156,7 @@ impl Iterator for Changes {
         let engine = source.engine();
         let item = self.steps.next(|at, found| {
             let _life = engine.alive()?;
-            source.step(at, found)
+            look_at_pages_once(&*engine.device, || source.step(at, found))
         })?;
         Some(item.map(|((range, kind), size)| Change { range: bytes(&range, size), kind }))
     }
@@ -193,13 +195,14 @@ impl Iterator for Ranges<'_> {
             let _life = drive.engine().alive()?;
             let catalog = drive.engine().catalog.read();
             let (_, head) = catalog.head_of(drive.id())?;
-            catalog.walk(&head.table, at, &mut |extent| {
+            let mut visit = |extent: Extent| {
                 let range = extent.physical.is_some().then_some(extent.logical..extent.end());
                 Ok(match range {
                     Some(range) => found.push(range, extent.end()),
                     None => ControlFlow::Continue(()),
                 })
-            })?;
+            };
+            look_at_pages_once(&*drive.engine().device, || catalog.walk(&head.table, at, &mut visit))?;
             Ok(head.size_bytes)
         })?;
         Some(item.map(|(range, size)| bytes(&range, size)))

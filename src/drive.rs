@@ -199,8 +199,8 @@ impl Drive {
                 referenced_bytes: head.referenced_blocks * BLOCK_BYTES,
                 snapshots: snapshots.len() as u64,
                 bookmarks: drive.bookmarks.len() as u64,
-                snapshots_allocated_bytes: allocated * BLOCK_BYTES,
-                snapshots_charged_bytes: charged * BLOCK_BYTES,
+                snapshots_allocated_bytes: allocated.saturating_mul(BLOCK_BYTES),
+                snapshots_charged_bytes: charged.saturating_mul(BLOCK_BYTES),
             })
         })
     }
@@ -377,7 +377,7 @@ impl Drive {
     pub fn delete(&self) -> Result<()> {
         let result = self.engine.writable().and_then(|_life| {
             let _gate = self.locks.gate.write();
-            self.engine.change(|catalog| catalog.delete_drive(self.id))?;
+            self.engine.with_space(|| self.engine.change(|catalog| catalog.delete_drive(self.id)))?;
             self.engine.make_durable(self.engine.completed())
         });
         self.engine.wake_reclaimer();

@@ -71,6 +71,7 @@ struct Inner {
     message: String,
     source: Option<io::Error>,
     rotten: Option<Rotten>,
+    changed_nothing: bool,
 }
 
 /// A block of data that is not what was written there.
@@ -89,7 +90,7 @@ impl Error {
     /// An error of `kind` that says `message`.
     #[must_use]
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { inner: Box::new(Inner { kind, message: message.into(), source: None, rotten: None }) }
+        Self { inner: Box::new(Inner { kind, message: message.into(), source: None, rotten: None, changed_nothing: false }) }
     }
 
     /// What a caller would do about it.
@@ -114,7 +115,15 @@ impl Error {
             io::ErrorKind::AlreadyExists => ErrorKind::AlreadyExists,
             _ => ErrorKind::Io,
         };
-        Self { inner: Box::new(Inner { kind, message: format!("{doing}: {source}"), source: Some(source), rotten: None }) }
+        let mut error = Self::new(kind, format!("{doing}: {source}"));
+        error.inner.source = Some(source);
+        error
+    }
+
+    /// A read, write or sync of the device failed while `doing`. That is [`ErrorKind::Io`] whatever the system says: only who asks
+    /// for space, and has changed nothing yet, can be told that there is none.
+    pub(crate) fn device(doing: impl fmt::Display, source: io::Error) -> Self {
+        Self::io(doing, source).of_kind(ErrorKind::Io)
     }
 
     /// A block of data does not match its checksum.
@@ -129,6 +138,24 @@ impl Error {
     /// The block that does not match its checksum, if that is what went wrong.
     pub(crate) fn rotten_block(&self) -> Option<Rotten> {
         self.inner.rotten
+    }
+
+    /// The same error as one of another kind.
+    pub(crate) fn of_kind(mut self, kind: ErrorKind) -> Self {
+        self.inner.kind = kind;
+        self
+    }
+
+    /// The same error, said by who asked whether a change can be made, before he made any of it.
+    pub(crate) fn before_any_change(mut self) -> Self {
+        self.inner.changed_nothing = true;
+        self
+    }
+
+    /// Is it certain that nothing was changed when this was said?
+    pub(crate) fn changed_nothing(&self) -> bool {
+        let refuses = matches!(self.kind(), ErrorKind::NotFound | ErrorKind::AlreadyExists | ErrorKind::InvalidArgument);
+        refuses || self.inner.changed_nothing
     }
 
     /// The same error with something added that a reader of the message wants to know.
@@ -191,5 +218,17 @@ impl<T> Context<T> for Result<T> {
 impl<T> Context<T> for io::Result<T> {
     fn context<D: fmt::Display>(self, doing: impl FnOnce() -> D) -> Result<T> {
         self.map_err(|error| Error::io(doing(), error))
+    }
+}
+
+/// Says what was being done when a read, write or sync of the device failed.
+pub(crate) trait DeviceContext<T> {
+    /// As [`Context::context`], and the error is one of [the device](Error::device).
+    fn device_context<D: fmt::Display>(self, doing: impl FnOnce() -> D) -> Result<T>;
+}
+
+impl<T> DeviceContext<T> for io::Result<T> {
+    fn device_context<D: fmt::Display>(self, doing: impl FnOnce() -> D) -> Result<T> {
+        self.map_err(|error| Error::device(doing(), error))
     }
 }

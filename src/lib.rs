@@ -47,7 +47,11 @@ mod device;
 mod drive;
 mod engine;
 mod error;
+mod extents;
 mod format;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod io;
 #[cfg(feature = "node")]
 pub mod node;
@@ -66,12 +70,13 @@ pub use changes::{Change, ChangeKind, Changes, Ranges};
 pub use check::{CheckProgress, CheckReport, Problem, ProblemKind};
 #[cfg(feature = "sim")]
 pub use device::sim;
-pub use device::{Device, FileDevice, Lend, MemoryDevice};
+pub use device::{Device, FileDevice, FileDeviceOptions, Lend, MemoryDevice};
 pub use drive::{Drive, DriveInfo, DriveOptions};
 pub use engine::Holder;
 pub use error::{Error, ErrorKind, Result};
+pub use extents::{SnapshotExtent, SnapshotExtents};
 pub use scrub::{RottenBlock, ScrubProgress, ScrubReport};
-pub use snapshot::{Snapshot, SnapshotExtent, SnapshotExtents, SnapshotInfo, SnapshotOptions};
+pub use snapshot::{Snapshot, SnapshotInfo, SnapshotOptions};
 pub use store::{Reclaimed, Store, StoreInfo, StoreOptions, StoreUsage};
 pub use units::{BLOCK_BYTES, DRIVE_BYTES_MAX, DRIVE_BYTES_MIN};
 pub use uuid::Uuid;

@@ -118,6 +118,9 @@ pub(crate) fn scrub(
     let _alone = engine.scrubbing.lock();
     let mut scrub = Scrub { engine, report: ScrubReport::default(), suspects: BTreeSet::new() };
     let mut at = PhysicalBlock(if from_beginning { 0 } else { engine.scrub_next.load(Ordering::Acquire) });
+    if at.0 == 0 {
+        engine.scrub_left_out.store(false, Ordering::Release);
+    }
     let bytes_total = engine.space.data_blocks_from(at)? * BLOCK_BYTES;
     loop {
         {
@@ -182,7 +185,8 @@ impl Scrub<'_> {
         if suspects.is_empty() {
             return Ok(());
         }
-        let addresses = self.engine.catalog.read().addresses_of(&suspects)?;
+        let engine = self.engine;
+        let addresses = engine.look_at(&engine.catalog.read(), |catalog| catalog.addresses_of(&suspects))?;
         addresses.into_iter().try_for_each(|(logical, physical)| self.judge_block(Rotten { logical, physical }))
     }
 
@@ -190,16 +194,20 @@ impl Scrub<'_> {
         let engine = self.engine;
         let Rotten { logical, physical } = block;
         // At most one drive can overwrite it where it lies: then nobody else holds it.
-        let writer = engine.catalog.read().drives_holding(logical, physical)?.first().map(|drive| engine.locks_of(*drive));
+        let drives = engine.look_at(&engine.catalog.read(), |catalog| catalog.drives_holding(logical, physical))?;
+        let writer = drives.first().map(|drive| engine.locks_of(*drive));
         let _gate = writer.as_ref().map(|locks| locks.gate.read());
         let _range = writer.as_ref().map(|locks| locks.ranges.lock(logical..logical.plus(1)));
-        let settled = engine.catalog.read().is_evidence(logical, physical)?;
+        let settled = engine.look_at(&engine.catalog.read(), |catalog| catalog.is_evidence(logical, physical))?;
         let matches = self.matches(physical)?;
         let holders = engine.holders(block)?;
         if matches || holders.is_empty() {
             return Ok(());
         }
-        if settled || !engine.adopt(physical)? {
+        let is_accepted = !settled && engine.adopt(physical)?;
+        if !is_accepted {
+            // What cannot be read now may be read later, and be unfinished.
+            engine.scrub_left_out.fetch_or(!settled, Ordering::AcqRel);
             self.report.rotten_total += 1;
             if self.report.rotten.len() < NAMED_MAX {
                 self.report.rotten.push(RottenBlock { block: physical.0, offset: logical.offset(), holders });
@@ -215,9 +223,12 @@ impl Scrub<'_> {
         let engine = self.engine;
         self.report.finished = true;
         let went_on = engine.scrub_next.swap(0, Ordering::AcqRel) != 0;
-        if went_on || self.report.accepted > 0 || engine.catalog.read().is_unsettled() {
+        let settles = engine.catalog.read().is_unsettled() && !engine.scrub_left_out.load(Ordering::Acquire);
+        if went_on || self.report.accepted > 0 || settles {
             engine.change(|catalog| {
-                catalog.settle_all();
+                if settles {
+                    catalog.settle_all();
+                }
                 catalog.set_changed();
                 Ok(())
             })?;

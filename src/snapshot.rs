@@ -1,20 +1,18 @@
 //! What can be done with a snapshot?
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
 use crate::catalog::{Catalog, Naming, check_size};
 use crate::changes::Changes;
-use crate::device::Lend;
 use crate::drive::{Drive, DriveOptions};
-use crate::engine::{Engine, Frozen, WALK_STEP, check_range};
+use crate::engine::{Engine, Frozen, check_range};
 use crate::error::{Error, Result};
-use crate::format::entry::Extent;
+use crate::extents::SnapshotExtents;
 use crate::format::record::ObjectId;
-use crate::io::{SEGMENTS_MAX, Segment, copy, plan, prove_lent};
-use crate::units::{BLOCK_BYTES, BLOCK_LEN, LogicalBlock};
+use crate::io::{SEGMENTS_MAX, Segment, copy, plan};
+use crate::units::{BLOCK_BYTES, BLOCK_LEN};
 
 /// What a new snapshot shall be called.
 ///
@@ -264,8 +262,9 @@ impl Snapshot {
         while done < buf.len() {
             let mut segments = [Segment::default(); SEGMENTS_MAX];
             let count = {
-                let catalog = self.engine.catalog.read();
-                plan(&Frozen::snapshot(&catalog, self.id), offset + done as u64, buf.len() - done, &mut segments)?
+                self.engine.look_at(&self.engine.catalog.read(), |catalog| {
+                    plan(&Frozen::snapshot(catalog, self.id), offset + done as u64, buf.len() - done, &mut segments)
+                })?
             };
             let (device, space, at) = (&*self.engine.device, &self.engine.space, offset + done as u64);
             let copied = copy(device, space, &segments[..count], &mut buf[done..], at);
@@ -276,10 +275,11 @@ impl Snapshot {
 
     /// Every run of data in order, lent from the memory map without a copy; what lies between reads as zeroes.
     ///
-    /// A last block that the image's end cuts off is cut off here too.
+    /// A last block that the image's end cuts off is cut off here too. An extent is to be read before the next one is asked for:
+    /// if some of it could not be read, the next step says `Io` (see [`SnapshotExtent::confirm`](crate::SnapshotExtent::confirm)).
     #[must_use]
     pub fn extents(&self) -> SnapshotExtents<'_> {
-        SnapshotExtents { snapshot: self, at: LogicalBlock(0), found: VecDeque::new(), done: false }
+        SnapshotExtents::of(self)
     }
 
     /// What must be changed in this image to get `newer`'s: exactly the blocks that differ in where they lie.
@@ -389,7 +389,10 @@ impl Snapshot {
             && let Err(error) = drive.resize(size)
         {
             // A clone of another size than was asked for is none.
-            drive.delete()?;
+            let error = match drive.delete() {
+                Ok(()) => error,
+                Err(other) => error.explained(format_args!("and a clone of its origin's size is left behind: {other}")),
+            };
             return Err(error.context(self.doing("clone")));
         }
         Ok(drive)
@@ -408,7 +411,7 @@ impl Snapshot {
     }
 
     /// Names the snapshot in an error.
-    fn doing(&self, doing: &str) -> String {
+    pub(crate) fn doing(&self, doing: &str) -> String {
         match self.engine.catalog.read().snapshot_name(self.id) {
             Some(snapshot) if !snapshot.name.is_empty() => format!("snapshot {:?}: {doing}", snapshot.name),
             _ => format!("snapshot {}: {doing}", self.uuid),
@@ -421,104 +424,5 @@ const FINGERPRINT_TITLE: &[u8] = b"floe image v1";
 impl std::fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Snapshot").field("uuid", &self.uuid).finish_non_exhaustive()
-    }
-}
-
-/// A run of data of a snapshot.
-///
-/// ```
-/// # fn main() -> floe::Result<()> {
-/// # let store = floe::Store::options().create_on(std::sync::Arc::new(floe::MemoryDevice::new(1 << 30).unwrap()))?;
-/// # let drive = store.create_drive(floe::DriveOptions::new(1 << 20))?;
-/// drive.write_at(&[1; 8192], 4096)?;
-/// let snapshot = drive.snapshot(floe::SnapshotOptions::default())?;
-/// let extent = snapshot.extents().next().unwrap()?;
-/// assert_eq!((extent.offset, extent.data.len()), (4096, 8192));
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Clone, Copy, Debug)]
-pub struct SnapshotExtent<'a> {
-    /// Where in the image it begins, in bytes; a multiple of 4096.
-    pub offset: u64,
-    /// Its bytes, as they lie in the memory map.
-    pub data: &'a [u8],
-}
-
-/// The runs of data of a snapshot, in order; see [`Snapshot::extents`].
-///
-/// ```
-/// # fn main() -> floe::Result<()> {
-/// # let store = floe::Store::options().create_on(std::sync::Arc::new(floe::MemoryDevice::new(1 << 30).unwrap()))?;
-/// # let drive = store.create_drive(floe::DriveOptions::new(1 << 20).name("db"))?;
-/// drive.write_at(&[1; 4096], 0)?;
-/// drive.write_at(&[1; 4096], 65_536)?;
-/// let snapshot = drive.snapshot(floe::SnapshotOptions::default())?;
-/// let bytes: usize = snapshot.extents().map(|extent| extent.map(|extent| extent.data.len())).sum::<floe::Result<_>>()?;
-/// assert_eq!(bytes, 8192);
-/// # Ok(())
-/// # }
-/// ```
-pub struct SnapshotExtents<'a> {
-    snapshot: &'a Snapshot,
-    at: LogicalBlock,
-    /// With each, whether its checksums are evidence.
-    found: VecDeque<(Extent, bool)>,
-    done: bool,
-}
-
-impl SnapshotExtents<'_> {
-    fn find_more(&mut self) -> Result<()> {
-        let _life = self.snapshot.engine.alive()?;
-        let catalog = self.snapshot.engine.catalog.read();
-        let Some(version) = catalog.any_version(self.snapshot.id) else {
-            self.done = true;
-            return Ok(());
-        };
-        let (found, mut seen) = (&mut self.found, 0);
-        let mut at = self.at;
-        catalog.walk(&version.table, self.at, &mut |extent| {
-            at = extent.end();
-            if extent.physical.is_some() {
-                found.push_back((extent, version.is_settled(extent.birth)));
-            }
-            seen += 1;
-            Ok(if seen < WALK_STEP { std::ops::ControlFlow::Continue(()) } else { std::ops::ControlFlow::Break(()) })
-        })?;
-        self.at = at;
-        self.done = seen < WALK_STEP;
-        Ok(())
-    }
-}
-
-impl<'a> Iterator for SnapshotExtents<'a> {
-    type Item = Result<SnapshotExtent<'a>>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        while self.found.is_empty() && !self.done {
-            if let Err(error) = self.find_more() {
-                self.done = true;
-                return Some(Err(error.context(self.snapshot.doing("read of its extents"))));
-            }
-        }
-        let (extent, settled) = self.found.pop_front()?;
-        let first = extent.physical?;
-        let start = first.offset();
-        let offset = extent.logical.offset();
-        let len = (u64::from(extent.blocks) * BLOCK_BYTES).min(self.snapshot.size_bytes.saturating_sub(offset));
-        let device = &self.snapshot.engine.device;
-        if start + len > device.len_bytes() {
-            self.done = true;
-            self.found.clear();
-            return Some(Err(
-                Error::corrupt("an extent lies behind the end of the store").context(self.snapshot.doing("read of its extents"))
-            ));
-        }
-        let engine = &self.snapshot.engine;
-        if settled && let Err(error) = prove_lent(&**device, &engine.space, extent.logical, first, u64::from(extent.blocks)) {
-            return Some(Err(engine.name_holders(error).context(self.snapshot.doing("read of its extents"))));
-        }
-        // The handle pins the snapshot, so nobody writes these blocks while the slice lives.
-        Some(Ok(SnapshotExtent { offset, data: device.mapped(start..start + len, Lend::promise()) }))
     }
 }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::catalog::Naming;
 use crate::check::{CheckProgress, CheckReport};
-use crate::device::{Device, FileDevice};
+use crate::device::{Device, FileDevice, FileDeviceOptions};
 use crate::drive::{Drive, DriveOptions};
 use crate::engine::{Engine, Settings};
 use crate::error::{Context, Error, Result};
@@ -62,11 +62,12 @@ pub struct StoreOptions {
     capacity_bytes: u64,
     background_reclaim: bool,
     dirty_bytes_max: usize,
+    device: FileDeviceOptions,
 }
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { capacity_bytes: 64 << 30, background_reclaim: false, dirty_bytes_max: 16 << 20 }
+        Self { capacity_bytes: 64 << 30, background_reclaim: false, dirty_bytes_max: 16 << 20, device: FileDevice::options() }
     }
 }
 
@@ -98,6 +99,18 @@ impl StoreOptions {
         self
     }
 
+    /// Turn a read of the memory map that fails, since the file was cut off or its medium is bad, into an `Io` error. Default:
+    /// true, for otherwise the kernel ends the process (SIGBUS).
+    ///
+    /// It takes a handler for that signal, which is the whole process's. It is installed when the first store is opened by path,
+    /// stays, and passes on what is not about a store. Whoever handles SIGBUS himself installs his handler before that,
+    /// or turns this off. `docs/durability.md` says what it costs and where it ends.
+    #[must_use]
+    pub fn catch_bus_errors(mut self, on: bool) -> Self {
+        self.device = self.device.catch_bus_errors(on);
+        self
+    }
+
     /// Creates a store at `path`, a new (or empty) file or a block device, and opens it.
     ///
     /// # Errors
@@ -109,7 +122,7 @@ impl StoreOptions {
             let message = format!("a store of {bytes} bytes; it must have at least {}", Self::CAPACITY_MIN);
             return Err(Error::invalid(message).context(format!("create {}", path.display())));
         }
-        let device = FileDevice::create(path, bytes)?;
+        let device = self.device.create(path, bytes)?;
         let store = self.create_on(Arc::new(device)).context(|| format!("create {}", path.display()))?;
         // The file's name is durable only when its directory is.
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -124,7 +137,7 @@ impl StoreOptions {
     /// `NotFound`, `NotAStore`, `UnsupportedFormat` for a store of a newer floe, `Corrupt`, `Locked` with the process that has it open, `Io`.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
         let path = path.as_ref();
-        let device = FileDevice::open(path)?;
+        let device = self.device.open(path)?;
         self.open_on(Arc::new(device)).context(|| format!("open {}", path.display()))
     }
 
@@ -147,7 +160,7 @@ impl StoreOptions {
     fn settings(&self) -> Settings {
         Settings {
             background_reclaim: self.background_reclaim,
-            changed_pages_max: (self.dirty_bytes_max / BLOCK_BYTES as usize).max(64),
+            changed_pages_max: (self.dirty_bytes_max / BLOCK_BYTES as usize).max(1),
         }
     }
 }
@@ -348,7 +361,8 @@ impl Store {
                 if blocks < self.engine.space.store_blocks() {
                     return Err(Error::invalid("a store cannot shrink"));
                 }
-                self.engine.device.grow(blocks * BLOCK_BYTES).context(|| "lengthen the device")?;
+                let longer = self.engine.device.grow(blocks * BLOCK_BYTES).context(|| "lengthen the device");
+                longer.map_err(Error::before_any_change)?;
                 self.engine.space.grow(blocks)?;
                 catalog.set_changed();
                 Ok(())

@@ -1,7 +1,23 @@
 //! Which locks and atomics does the engine use?
 //!
-//! All of them come through here, so that a build for random schedules can put others in their place.
+//! All of them come through here: a build for random schedules (`--cfg shuttle`) puts others in their place, which let the
+//! scheduler choose who runs at each lock, unlock, load and store.
 
-pub use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+#[cfg(shuttle)]
+mod shuttle;
 
+pub use std::sync::atomic::Ordering;
+
+#[cfg(not(shuttle))]
 pub use parking_lot::{Condvar, Mutex, RwLock, RwLockReadGuard};
+#[cfg(not(shuttle))]
+pub use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+
+#[cfg(shuttle)]
+pub use self::shuttle::{AtomicBool, AtomicU64, AtomicUsize, Condvar, Mutex, RwLock, RwLockReadGuard};
+
+/// What no schedule is built on: the memory map, which is one step whoever looks, and a cache that may forget.
+pub mod plain {
+    pub use parking_lot::Mutex;
+    pub use std::sync::atomic::{AtomicPtr, AtomicU64};
+}

@@ -6,6 +6,8 @@
 //!
 //! `FLOE_SEED`: the seed of the first run. `FLOE_STEPS`: the longest run. `FLOE_ORACLE_CASES`: how many runs.
 
+#[path = "oracle/caught.rs"]
+mod caught;
 #[path = "oracle/judge.rs"]
 mod judge;
 #[path = "oracle/machine.rs"]
@@ -15,14 +17,11 @@ mod model;
 #[path = "oracle/operation.rs"]
 mod operation;
 
-use std::any::Any;
-use std::cell::RefCell;
 use std::env;
-use std::panic::{self, AssertUnwindSafe};
-use std::sync::Once;
 
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
+use caught::caught;
 use judge::Outcome;
 use machine::Machine;
 use operation::{Operation, Settings, Shape, runs};
@@ -103,34 +102,6 @@ fn play(shape: Shape, size: u64, settings: Settings, operations: &[Operation]) -
         outcome
     });
     outcome.map_err(|difference| format!("{}\n\n{difference}", log.join("\n")))
-}
-
-thread_local! {
-    /// Where and why this thread panicked, while panics are caught; `None` while they are not.
-    static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
-}
-
-/// Turns a panic into a difference. A run is tried thousands of times while it is shrunk, so nothing is printed.
-fn caught(action: impl FnOnce() -> Outcome) -> Outcome {
-    static QUIET: Once = Once::new();
-    QUIET.call_once(|| {
-        let loud = panic::take_hook();
-        panic::set_hook(Box::new(move |info| {
-            let place = info.location().map(ToString::to_string).unwrap_or_default();
-            let caught = PANIC.with_borrow_mut(|panic| panic.as_mut().map(|text| *text = place).is_some());
-            if !caught {
-                loud(info);
-            }
-        }));
-    });
-    let outer = PANIC.replace(Some(String::new()));
-    let outcome = panic::catch_unwind(AssertUnwindSafe(action));
-    let place = PANIC.replace(outer).unwrap_or_default();
-    outcome.unwrap_or_else(|payload| Err(format!("panic at {place}: {}", words(payload.as_ref()))))
-}
-
-fn words(payload: &(dyn Any + Send)) -> &str {
-    payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("?")
 }
 
 /// The model itself, on cases that can be counted by hand: accounting.md's worked examples.

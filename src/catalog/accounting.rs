@@ -75,11 +75,11 @@ impl Catalog {
         if !is_line {
             return self.exclusive_by_walk(id, snapshot, since);
         }
-        let own = snapshot.referenced_blocks - self.born_by(snapshot, id, since)?;
+        let own = rest(snapshot.referenced_blocks, self.born_by(snapshot, id, since)?)?;
         let Some(next) = below.first() else { return Ok(own) };
         let version = self.version(*next)?;
-        let shared = self.born_by(version, *next, snapshot.epoch)? - self.born_by(version, *next, since)?;
-        Ok(own - shared)
+        let shared = rest(self.born_by(version, *next, snapshot.epoch)?, self.born_by(version, *next, since)?)?;
+        rest(own, shared)
     }
 
     /// Blocks that the image had at the bookmark's moment and has no more.
@@ -89,7 +89,7 @@ impl Catalog {
     pub fn bookmark_allocated_blocks(&self, id: ObjectId) -> Result<u64> {
         let bookmark = self.bookmarks.get(&id).ok_or_else(|| Error::not_found("the bookmark does not exist any more"))?;
         let (head, _) = self.head_of(bookmark.drive)?;
-        Ok(bookmark.referenced_blocks - self.histogram(head)?.born_by(bookmark.epoch))
+        rest(bookmark.referenced_blocks, self.histogram(head)?.born_by(bookmark.epoch))
     }
 
     fn next_younger(&self, snapshot: &Version) -> Option<ObjectId> {
@@ -100,7 +100,7 @@ impl Catalog {
     /// Blocks of `snapshot` that `descendant` does not hold.
     fn not_in_descendant(&self, snapshot: &Version, descendant: ObjectId) -> Result<u64> {
         let version = self.version(descendant)?;
-        Ok(snapshot.referenced_blocks - self.born_by(version, descendant, snapshot.epoch)?)
+        rest(snapshot.referenced_blocks, self.born_by(version, descendant, snapshot.epoch)?)
     }
 
     /// Blocks of a version that were born in `epoch` or before.
@@ -109,14 +109,14 @@ impl Catalog {
             return Ok(self.histogram(id)?.born_by(epoch));
         }
         // Few buckets are younger than a parent's epoch: only those are read.
-        let mut later = 0;
+        let mut left = version.referenced_blocks;
         entries::visit(&self.set, &version.histogram_root, epoch.0 + 1, &mut |birth, value| {
             if birth > epoch.0 {
-                later += decode_bucket(value);
+                left = rest(left, decode_bucket(value))?;
             }
             Ok(ControlFlow::Continue(()))
         })?;
-        Ok(version.referenced_blocks - later)
+        Ok(left)
     }
 
     /// Blocks of `snapshot` that none of `others` holds, by comparing tables.
@@ -171,4 +171,10 @@ impl Catalog {
         }
         Ok(())
     }
+}
+
+/// What is left of `blocks` without `part` of them.
+fn rest(blocks: u64, part: u64) -> Result<u64> {
+    let left = blocks.checked_sub(part);
+    left.ok_or_else(|| Error::corrupt(format!("a histogram counts {part} blocks of an image where there are {blocks}")))
 }

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
-use crate::format::record::{ATTRIBUTE_CHUNK, ObjectId, RecordKind, VersionState};
+use crate::format::codec::U48_END;
+use crate::format::record::{ATTRIBUTE_CHUNK, OBJECTS_END, ObjectId, RecordKind, VersionState};
 use crate::space::Purpose;
 use crate::units::{BLOCK_BYTES, DRIVE_BYTES_MAX, DRIVE_BYTES_MIN, Epoch};
 
@@ -49,6 +50,7 @@ impl Catalog {
 
     fn start_drive(&mut self, new: &Naming, mut head: Version) -> Result<ObjectId> {
         self.check_new(new.uuid, &new.name, &new.attributes)?;
+        self.require_numbers(2)?;
         self.require_attributes(new.attributes.len(), Purpose::Grow)?;
         let id = self.next_id();
         head.drive = id;
@@ -66,6 +68,15 @@ impl Catalog {
         self.refresh_floor(head);
         self.touch(RecordKind::Drive, id);
         Ok(id)
+    }
+
+    /// Asks for numbers for so many objects, and for an epoch. Nobody uses them up, but a damaged store may say that somebody did.
+    fn require_numbers(&self, objects: u64) -> Result<()> {
+        if self.next_id + objects > OBJECTS_END || self.epoch.next().0 >= U48_END {
+            let message = "the store has no numbers left for drives, snapshots and bookmarks";
+            return Err(Error::no_space(message).before_any_change());
+        }
+        Ok(())
     }
 
     /// Puts a new version below its parent.
@@ -90,6 +101,7 @@ impl Catalog {
                 return Err(Error::invalid("a drive or a uuid stands twice in one group of snapshots"));
             }
         }
+        self.require_numbers(drives.len() as u64)?;
         let attributes: usize = drives.iter().map(|(_, new)| new.attributes.len()).sum();
         let chunks = attributes.div_ceil(ATTRIBUTE_CHUNK);
         self.require_pages(PAGES_PER_CHANGE * drives.len() as u64 + chunks as u64, Purpose::Grow)?;
@@ -131,6 +143,7 @@ impl Catalog {
     /// `InvalidArgument`, `AlreadyExists`, `NotFound`, `NoSpace`.
     pub fn bookmark_drive(&mut self, drive: ObjectId, uuid: Uuid, name: &str) -> Result<ObjectId> {
         self.check_new(uuid, name, &[])?;
+        self.require_numbers(1)?;
         self.require_room()?;
         let (head, version) = self.head_of(drive)?;
         let bookmark = Bookmark {
@@ -152,16 +165,20 @@ impl Catalog {
     /// Forgets a bookmark.
     ///
     /// # Errors
-    /// `NotFound`
+    /// `NotFound`, `NoSpace`
     pub fn delete_bookmark(&mut self, id: ObjectId) -> Result<()> {
+        self.require_pages(PAGES_PER_CHANGE, Purpose::Shrink)?;
+        self.forget_bookmark(id)
+    }
+
+    fn forget_bookmark(&mut self, id: ObjectId) -> Result<()> {
         let bookmark = self.bookmarks.remove(&id).ok_or_else(|| Error::not_found("the bookmark does not exist any more"))?;
         self.by_uuid.remove(&bookmark.uuid);
         self.touch(RecordKind::Bookmark, id);
         if let Some(drive) = self.drives.get_mut(&bookmark.drive) {
             drive.bookmarks.remove(&bookmark.epoch);
-            drive.fading.push((bookmark.epoch, self.set.working()));
-            self.fading.insert(bookmark.drive);
         }
+        self.fade(bookmark.drive, bookmark.epoch);
         Ok(())
     }
 
@@ -173,6 +190,7 @@ impl Catalog {
     pub fn revert_drive(&mut self, drive: ObjectId, snapshot: ObjectId) -> Result<()> {
         let (old, _) = self.head_of(drive)?;
         let head = self.snapshot(snapshot)?.with_image_of(VersionState::Head, snapshot, drive);
+        self.require_numbers(1)?;
         self.require_room()?;
         let meeting = self.versions.meeting_point(old, snapshot);
         // What another drive discarded on the way to its snapshot left no trace for this drive's bookmarks.
@@ -180,7 +198,7 @@ impl Catalog {
         let known = if is_own_line { self.version(meeting)?.epoch } else { Epoch(0) };
         let lost: Vec<ObjectId> = self.drives[&drive].bookmarks.range(known..).map(|(_, id)| *id).collect();
         for bookmark in lost {
-            self.delete_bookmark(bookmark)?;
+            self.forget_bookmark(bookmark)?;
         }
         let head = self.descend(head);
         self.drives.get_mut(&drive).ok_or_else(no_such_drive)?.head = head;
@@ -199,9 +217,11 @@ impl Catalog {
     pub fn delete_drive(&mut self, id: ObjectId) -> Result<()> {
         let drive = self.drives.get(&id).ok_or_else(no_such_drive)?;
         self.require_attributes(drive.attributes_len as usize, Purpose::Shrink)?;
+        // Each bookmark's record is taken out of its leaf at the commit.
+        self.require_pages(PAGES_PER_CHANGE + drive.bookmarks.len() as u64, Purpose::Shrink)?;
         let bookmarks: Vec<ObjectId> = drive.bookmarks.values().copied().collect();
         for bookmark in bookmarks {
-            self.delete_bookmark(bookmark)?;
+            self.forget_bookmark(bookmark)?;
         }
         let drive = self.drives.remove(&id).ok_or_else(no_such_drive)?;
         self.by_uuid.remove(&drive.uuid);

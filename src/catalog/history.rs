@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use crate::canary::{self, Canary};
 use crate::error::{Error, Result};
 use crate::format::entry::Extent;
 use crate::format::page::Root;
@@ -95,7 +96,7 @@ impl Versions {
         let mut work = vec![(parent, piece)];
         while let Some((parent, piece)) = work.pop() {
             let version = self.at(parent)?;
-            if piece.birth > version.epoch {
+            if piece.birth > version.epoch || parent == ROOT {
                 let start = piece.physical.ok_or_else(|| Error::corrupt("a hole is released"))?;
                 space.free_data(start, piece.blocks)?;
                 continue;
@@ -116,7 +117,7 @@ impl Versions {
         let mut at = parent;
         loop {
             let version = self.at(at)?;
-            if page.pointer.birth > version.epoch {
+            if page.pointer.birth > version.epoch || at == ROOT {
                 return Ok(false);
             }
             if version.state == VersionState::Snapshot || self.is_page_below(pages, at, tree, page)? {
@@ -230,27 +231,29 @@ impl Catalog {
             siblings.retain(|sibling| *sibling != at);
             siblings.extend(&version.children);
             for child in version.children {
-                self.version_mut(child).parent = version.parent;
                 self.touch(RecordKind::Version, child);
-                self.keep_floor(child, version.epoch);
-                self.refresh_floor(child);
+                let below = self.version_mut(child);
+                below.parent = version.parent;
+                if below.state == VersionState::Head {
+                    let drive = below.drive;
+                    self.fade(drive, version.epoch);
+                }
             }
             at = version.parent;
         }
     }
 
-    /// A freeze above a head is gone, but a crash could bring it back: what it froze is not overwritten before that is impossible.
-    pub(super) fn keep_floor(&mut self, head: ObjectId, epoch: Epoch) {
+    /// What kept a drive's blocks up to `epoch` from being overwritten where they lie is gone, but goes on doing so until that is
+    /// durable: a crash may bring it back, and it must find that they were left alone.
+    pub(super) fn fade(&mut self, drive: ObjectId, epoch: Epoch) {
         let working = self.set.working();
-        let Some(drive_id) =
-            self.versions.find(head).filter(|version| version.state == VersionState::Head).map(|head| head.drive)
-        else {
-            return;
-        };
-        if let Some(drive) = self.drives.get_mut(&drive_id) {
-            drive.fading.push((epoch, working));
-            self.fading.insert(drive_id);
+        let Some(kept) = self.drives.get_mut(&drive) else { return };
+        let head = kept.head;
+        if !canary::makes(Canary::FloorForgotten) {
+            kept.fading.push((epoch, working));
+            self.fading.insert(drive);
         }
+        self.refresh_floor(head);
     }
 
     /// Finds anew which births of a head are its alone.
@@ -260,11 +263,11 @@ impl Catalog {
             return;
         }
         let parent = self.versions.find(version.parent).map_or(Epoch(0), |parent| parent.epoch);
-        let bookmark = self.drives.get(&version.drive).and_then(|drive| {
+        let others = self.drives.get(&version.drive).and_then(|drive| {
             let fading = drive.fading.iter().map(|(epoch, _)| *epoch);
             drive.bookmarks.keys().next_back().copied().into_iter().chain(fading).max()
         });
-        self.version_mut(head).floor = bookmark.map_or(parent, |bookmark| bookmark.max(parent));
+        self.version_mut(head).floor = others.map_or(parent, |other| other.max(parent));
     }
 
     /// Finds anew which of a drive's snapshots its head descends from.

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::format::entry::{Extent, decode_bucket, encode_bucket};
+use crate::format::group;
 use crate::format::page::Root;
 use crate::format::record::{ObjectId, RecordKind};
 use crate::space::Purpose;
@@ -73,7 +74,14 @@ impl Catalog {
     /// # Errors
     /// `Corrupt` if a page cannot be read.
     pub fn next_extent(&self, table: &Root, from: LogicalBlock) -> Result<Option<Extent>> {
-        table::next(&self.set, table, from)
+        let extent = table::next(&self.set, table, from)?;
+        if let Some((first, blocks)) = extent.and_then(|extent| Some((extent.physical?, extent.blocks))) {
+            let end = first.plus(u64::from(blocks));
+            if !group::are_places(first, blocks) || !self.set.reaches(end) {
+                return Err(Error::corrupt(format!("no data can be in blocks {first} to {end}")));
+            }
+        }
+        Ok(extent)
     }
 
     /// Walks a table in order.
@@ -159,8 +167,9 @@ impl Catalog {
         let parent = self.version(head)?.parent;
         for piece in removed.iter().filter(|piece| piece.physical.is_some()) {
             let version = self.version_mut(head);
+            // The histogram's sum, so it is at least as large as what goes.
+            histogram_mut(version).subtract(piece.birth, u64::from(piece.blocks))?;
             version.referenced_blocks -= u64::from(piece.blocks);
-            histogram_mut(version).subtract(piece.birth, u64::from(piece.blocks));
             self.release_blocks(parent, *piece)?;
         }
         for page in dropped {
@@ -184,7 +193,30 @@ impl Catalog {
     /// # Errors
     /// `NoSpace`
     pub fn require_pages(&self, pages: u64, purpose: Purpose) -> Result<()> {
-        self.space.require_room(pages + PAGES_PER_RECORD * self.touched.len() as u64, purpose)
+        self.space.require_room(self.with_records(pages), purpose).map_err(Error::before_any_change)
+    }
+
+    /// The same for a change that begins later, and until then shares the catalog with others. Returns what was promised, which
+    /// is to be handed back when the change is done.
+    ///
+    /// # Errors
+    /// `NoSpace`
+    pub fn promise_pages(&self, pages: u64, purpose: Purpose) -> Result<u64> {
+        let pages = self.with_records(pages);
+        self.space.promise_room(pages, purpose).map_err(Error::before_any_change)?;
+        Ok(pages)
+    }
+
+    /// Asks for what a commit takes: the file system must not say in the middle of one that it is full.
+    ///
+    /// # Errors
+    /// `NoSpace`, `Io`
+    pub fn require_commit(&self) -> Result<()> {
+        self.space.ready_for_commit(self.with_records(0)).map_err(Error::before_any_change)
+    }
+
+    fn with_records(&self, pages: u64) -> u64 {
+        pages + PAGES_PER_RECORD * self.touched.len() as u64
     }
 
     /// A head's histogram, loaded at its first use.
@@ -194,21 +226,18 @@ impl Catalog {
             return Ok(histogram);
         }
         let mut buckets = Vec::new();
+        let mut left = version.referenced_blocks;
+        let wrong = || Error::corrupt(format!("version {}: its record counts other blocks than its histogram", head.0));
         entries::visit(&self.set, &version.histogram_root, 0, &mut |birth, value| {
-            buckets.push((Epoch(birth), decode_bucket(value)));
+            let blocks = decode_bucket(value);
+            left = left.checked_sub(blocks).ok_or_else(wrong)?;
+            buckets.push((Epoch(birth), blocks));
             Ok(std::ops::ControlFlow::Continue(()))
         })?;
-        let histogram = Histogram::from_buckets(buckets.into_iter());
-        if histogram.total() != version.referenced_blocks {
-            let message = format!(
-                "version {}: its histogram counts {} blocks, its record {}",
-                head.0,
-                histogram.total(),
-                version.referenced_blocks
-            );
-            return Err(Error::corrupt(message));
+        if left > 0 {
+            return Err(wrong());
         }
-        Ok(version.histogram.get_or_init(|| histogram))
+        Ok(version.histogram.get_or_init(|| Histogram::from_buckets(buckets.into_iter())))
     }
 
     /// Writes a head's touched buckets into its tree.

@@ -8,6 +8,7 @@
 //! 5. Everything that changes here is in memory until `seal` hands it to a commit.
 
 mod accounting;
+mod admission;
 mod freeze;
 mod histogram;
 mod history;
@@ -41,6 +42,7 @@ use crate::tree::records;
 use crate::tree::working_set::{PageHash, SealedPage, VerifiedPages, WorkingSet};
 use crate::units::{Epoch, Generation};
 
+use admission::Limits;
 use history::Versions;
 use objects::DriveSnapshots;
 use version::ROOT;
@@ -124,17 +126,11 @@ impl Catalog {
     fn load(&mut self) -> Result<()> {
         let root = Version::new(VersionState::Condemned, ROOT, ROOT, 0);
         self.versions.insert(ROOT, root);
+        let limits = Limits { next_id: self.next_id, epoch: self.epoch, store_blocks: self.space.store_blocks() };
         let mut loaded = Vec::new();
         records::visit(&self.set, &self.records, 0, &mut |key, bytes| {
-            let wrong = |what: &str| Error::corrupt(format!("catalog record {key:#x}: {what}"));
-            let (kind, id, _) = record::parse_key(key).ok_or_else(|| wrong("unknown kind"))?;
-            loaded.push(match kind {
-                RecordKind::Version => Loaded::Version(id, record::decode(bytes).map_err(wrong)?),
-                RecordKind::Drive => Loaded::Drive(id, record::decode(bytes).map_err(wrong)?),
-                RecordKind::Snapshot => Loaded::Snapshot(id, record::decode(bytes).map_err(wrong)?),
-                RecordKind::Bookmark => Loaded::Bookmark(id, record::decode(bytes).map_err(wrong)?),
-                RecordKind::Attributes => return Ok(ControlFlow::Continue(())),
-            });
+            let item = Loaded::from_record(key, bytes, limits);
+            loaded.extend(item.map_err(|what| Error::corrupt(format!("catalog record {key:#x}: {what}")))?);
             Ok(ControlFlow::Continue(()))
         })?;
         // Versions have the lowest keys and so come first; what names them follows.
@@ -145,7 +141,11 @@ impl Catalog {
                 }
                 Loaded::Drive(id, record) => self.add_drive(id, Drive::from_record(&record))?,
                 Loaded::Snapshot(id, record) => {
-                    let drive = self.version(id)?.drive;
+                    let version = self.version(id)?;
+                    if version.state != VersionState::Snapshot {
+                        return Err(Error::corrupt(format!("snapshot {}: its version is none", id.0)));
+                    }
+                    let drive = version.drive;
                     self.add_snapshot(id, SnapshotName::from_record(&record, drive))?;
                 }
                 Loaded::Bookmark(id, record) => self.add_bookmark(id, Bookmark::from_record(&record))?,
@@ -181,8 +181,9 @@ impl Catalog {
         let drives: Vec<ObjectId> = self.drives.keys().copied().collect();
         for drive in &drives {
             let head = self.drives[drive].head;
-            if self.version(head)?.state != VersionState::Head {
-                return Err(Error::corrupt(format!("drive {}: its head is not writable", drive.0)));
+            let version = self.version(head)?;
+            if version.state != VersionState::Head || version.drive != *drive {
+                return Err(Error::corrupt(format!("drive {}: its head is not writable, or another drive's", drive.0)));
             }
             self.refresh_floor(head);
             self.refresh_trunk(*drive);
@@ -310,4 +311,34 @@ enum Loaded {
     Drive(ObjectId, record::DriveRecord),
     Snapshot(ObjectId, record::SnapshotRecord),
     Bookmark(ObjectId, record::BookmarkRecord),
+}
+
+impl Loaded {
+    /// The record under `key`, unless it is a piece of attributes, which are read when somebody asks; or which check it fails.
+    fn from_record(key: u64, bytes: &[u8], limits: Limits) -> Result<Option<Self>, &'static str> {
+        let (kind, id) = limits.key(key)?;
+        Ok(Some(match kind {
+            RecordKind::Version => {
+                let record = record::decode(bytes)?;
+                limits.version(&record)?;
+                Self::Version(id, record)
+            }
+            RecordKind::Drive => {
+                let record = record::decode(bytes)?;
+                limits.drive(&record)?;
+                Self::Drive(id, record)
+            }
+            RecordKind::Snapshot => {
+                let record = record::decode(bytes)?;
+                limits.snapshot(&record)?;
+                Self::Snapshot(id, record)
+            }
+            RecordKind::Bookmark => {
+                let record = record::decode(bytes)?;
+                limits.bookmark(&record)?;
+                Self::Bookmark(id, record)
+            }
+            RecordKind::Attributes => return Ok(None),
+        }))
+    }
 }

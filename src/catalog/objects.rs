@@ -30,8 +30,8 @@ pub struct Drive {
     pub attributes_len: u32,
     /// Its bookmarks by epoch.
     pub bookmarks: BTreeMap<Epoch, ObjectId>,
-    /// Freezes that are gone, bookmarks and versions above the head, and by which commit: until it is durable they count, for a crash
-    /// may bring them back.
+    /// Epochs of bookmarks that were deleted, and of parents that were taken out of the history, and by which commit: until it is
+    /// durable they count for the head's floor, for a crash may bring them back.
     pub fading: Vec<(Epoch, Generation)>,
 }
 
@@ -194,9 +194,10 @@ impl Catalog {
     /// Gives a drive another name.
     ///
     /// # Errors
-    /// `InvalidArgument` for a name that is too long, `NotFound`.
+    /// `InvalidArgument` for a name that is too long, `NotFound`, `NoSpace`.
     pub fn rename_drive(&mut self, id: ObjectId, name: &str) -> Result<()> {
         check_name(name)?;
+        self.require_pages(PAGES_PER_CHANGE, Purpose::Shrink)?;
         self.drives.get_mut(&id).ok_or_else(no_such_drive)?.name = name.to_owned();
         self.touch(RecordKind::Drive, id);
         Ok(())
@@ -208,6 +209,7 @@ impl Catalog {
     /// As [`Catalog::rename_drive`].
     pub fn rename_snapshot(&mut self, id: ObjectId, name: &str) -> Result<()> {
         check_name(name)?;
+        self.require_pages(PAGES_PER_CHANGE, Purpose::Shrink)?;
         self.snapshots.get_mut(&id).ok_or_else(no_such_snapshot)?.name = name.to_owned();
         self.touch(RecordKind::Snapshot, id);
         Ok(())
@@ -264,7 +266,13 @@ impl Catalog {
         if len > 2 * ATTRIBUTES_LEN_MAX {
             return Err(attributes_too_long());
         }
-        self.require_pages(PAGES_PER_CHANGE + len.div_ceil(ATTRIBUTE_CHUNK) as u64, purpose)
+        let chunks = len.div_ceil(ATTRIBUTE_CHUNK) as u64;
+        let pages = match purpose {
+            Purpose::Grow => chunks,
+            // A leaf is copied when the first of its chunks goes, unless it is the last one too, and dropped when it is empty.
+            Purpose::Shrink => chunks.div_ceil(2),
+        };
+        self.require_pages(PAGES_PER_CHANGE + pages, purpose)
     }
 
     pub(super) fn write_attributes(&mut self, id: ObjectId, old_len: u32, bytes: &[u8]) -> Result<()> {
@@ -311,7 +319,8 @@ impl Catalog {
             .entry(snapshot.drive)
             .or_insert_with(|| DriveSnapshots { is_line: true, ..DriveSnapshots::default() })
             .by_epoch
-            .insert(epoch, id);
+            .insert(epoch, id)
+            .map_or(Ok(()), |_| Err(Error::corrupt(format!("two snapshots of one drive were taken in epoch {epoch}"))))?;
         self.snapshots.insert(id, snapshot);
         Ok(())
     }
@@ -319,7 +328,9 @@ impl Catalog {
     pub(super) fn add_bookmark(&mut self, id: ObjectId, bookmark: Bookmark) -> Result<()> {
         let drive = self.drives.get_mut(&bookmark.drive);
         let drive = drive.ok_or_else(|| Error::corrupt(format!("bookmark {}: its drive does not exist", id.0)))?;
-        drive.bookmarks.insert(bookmark.epoch, id);
+        if drive.bookmarks.insert(bookmark.epoch, id).is_some() {
+            return Err(Error::corrupt(format!("bookmark {}: another one marks the same moment", id.0)));
+        }
         self.name_uuid(bookmark.uuid, id)?;
         self.bookmarks.insert(id, bookmark);
         Ok(())

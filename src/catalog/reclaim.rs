@@ -6,10 +6,11 @@
 
 use crate::canary::{self, Canary};
 use crate::error::Result;
-use crate::format::entry::{Extent, Value};
+use crate::format::entry::Value;
 use crate::format::page::Root;
 use crate::format::record::{ObjectId, RecordKind};
 use crate::space::{Space, SpaceUsage};
+use crate::table;
 use crate::tree::consume::{Consumer, consume};
 use crate::tree::{Dropped, Pages};
 
@@ -49,7 +50,7 @@ impl Catalog {
             if version.is_pinned() {
                 continue;
             }
-            if version.condemned_in > self.durable && !canary::makes(Canary::ReclaimedTooEarly) {
+            if version.condemned_in > self.durable {
                 done = false;
                 continue;
             }
@@ -122,8 +123,11 @@ impl<P: Pages> Consumer<P> for Holders<'_> {
     }
 
     fn entry(&mut self, pages: &P, key: u64, value: &Value) -> Result<()> {
-        let piece = Extent::decode(key, value);
-        if self.tree == Tree::Histogram || piece.physical.is_none() {
+        if self.tree == Tree::Histogram {
+            return Ok(());
+        }
+        let piece = table::extent(key, value)?;
+        if piece.physical.is_none() {
             return Ok(());
         }
         let mut rest = vec![piece];

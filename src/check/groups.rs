@@ -1,5 +1,7 @@
 //! Do the space map and the counters say what was reached?
 
+use std::ops::Range;
+
 use super::report::ProblemKind;
 use super::space::{Bits, GROUP_WORDS, WORD_BITS};
 use super::walk::Walk;
@@ -76,7 +78,7 @@ fn judge_group(walk: &mut Walk<'_>, group: Group, record: &GroupRecord, reached:
         findings.add(ProblemKind::WrongSize, &name, detail);
     }
     let places = group.places(walk.space.store_blocks);
-    let behind = select(&allocated, |place| place >= places);
+    let behind = within(&allocated, places..GROUP_PLACES);
     runs(&behind, |from, to| {
         let detail = format_args!("places {from}..{to} are in use, but it has only {places}");
         findings.add(ProblemKind::BadGroup, &name, detail);
@@ -93,10 +95,13 @@ fn judge_group(walk: &mut Walk<'_>, group: Group, record: &GroupRecord, reached:
         });
     }
     if record.kind == GroupKind::Data {
-        let bare = select(&allocated, |place| place < places && record.checksum_present >> (place / CHECKSUMS_PER_PAGE) & 1 == 0);
-        runs(&bare, |from, to| {
-            let detail = format_args!("places {from}..{to} hold data, but their page of checksums was never written");
-            findings.add(ProblemKind::BadGroup, &name, detail);
+        runs(&within(&allocated, 0..places), |from, to| {
+            let pages = from / CHECKSUMS_PER_PAGE..=(to - 1) / CHECKSUMS_PER_PAGE;
+            for index in pages.filter(|index| record.checksum_present >> index & 1 == 0) {
+                let (from, to) = (from.max(index * CHECKSUMS_PER_PAGE), to.min((index + 1) * CHECKSUMS_PER_PAGE));
+                let detail = format_args!("places {from}..{to} hold data, but their page of checksums was never written");
+                findings.add(ProblemKind::BadGroup, &name, detail);
+            }
         });
     }
     Some(u64::from(used))
@@ -131,12 +136,12 @@ fn is_set(bits: &Bits, place: u32) -> bool {
     bits[(place / WORD_BITS) as usize] >> (place % WORD_BITS) & 1 == 1
 }
 
-/// The bits that are set at places of which `wanted` holds.
-fn select(bits: &Bits, wanted: impl Fn(u32) -> bool) -> Bits {
+/// The bits that are set in a range of places.
+fn within(bits: &Bits, range: Range<u32>) -> Bits {
     std::array::from_fn(|word| {
         let start = word as u32 * WORD_BITS;
-        let set = (start..start + WORD_BITS).filter(|place| is_set(bits, *place) && wanted(*place));
-        set.fold(0, |bits, place| bits | 1 << (place - start))
+        let (from, to) = (range.start.max(start), range.end.min(start + WORD_BITS));
+        if from >= to { 0 } else { bits[word] & u64::MAX >> (WORD_BITS - (to - from)) << (from - start) }
     })
 }
 

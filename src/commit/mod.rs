@@ -13,4 +13,4 @@ mod batch;
 mod recovery;
 
 pub use batch::{Batch, write_batch, write_superblock};
-pub use recovery::newest_superblock;
+pub use recovery::{LastCommit, last_commit};

@@ -1,30 +1,34 @@
 //! Which commit does a store open with?
 
 use crate::device::Device;
-use crate::error::{Context, Error, ErrorKind, Result};
+use crate::error::{DeviceContext, Error, ErrorKind, Result};
 use crate::format::superblock::{FORMAT_VERSION, SLOTS, Superblock, Unusable};
 use crate::units::{BLOCK_BYTES, BLOCK_LEN};
 
-/// The newest valid superblock of the two.
+/// The commit that a store opens with.
+pub struct LastCommit {
+    /// The newest valid superblock of the two.
+    pub superblock: Superblock,
+    /// Both slots hold it, as after a close. The second one is written after the first one is durable: then so it is.
+    pub is_in_both_slots: bool,
+}
+
+/// Chooses the newest valid superblock of the two.
 ///
 /// # Errors
 /// `NotAStore` for a file that is none, `UnsupportedFormat` for a store of a newer floe, `Corrupt` if neither superblock can be used
 /// or the file is shorter than the store, `Io` from the device.
-pub fn newest_superblock(device: &dyn Device) -> Result<Superblock> {
+pub fn last_commit(device: &dyn Device) -> Result<LastCommit> {
     if device.len_bytes() < 2 * BLOCK_BYTES {
         return Err(Error::new(ErrorKind::NotAStore, "it is no floe store: it is shorter than two superblocks"));
     }
-    let mut usable: Option<Superblock> = None;
+    let mut usable: Vec<Superblock> = Vec::new();
     let mut reasons = Vec::new();
     for slot in SLOTS {
         let mut page = [0; BLOCK_LEN];
-        device.read_at(&mut page, slot.offset()).context(|| "read a superblock")?;
+        device.read_at(&mut page, slot.offset()).device_context(|| "read a superblock")?;
         match Superblock::decode(&page) {
-            Ok(superblock) => {
-                if usable.as_ref().is_none_or(|best| best.generation < superblock.generation) {
-                    usable = Some(superblock);
-                }
-            }
+            Ok(superblock) => usable.push(superblock),
             Err(reason) => reasons.push(reason),
         }
     }
@@ -44,7 +48,8 @@ pub fn newest_superblock(device: &dyn Device) -> Result<Superblock> {
             Unusable::Foreign | Unusable::Damaged(_) => {}
         }
     }
-    let Some(superblock) = usable else {
+    let is_in_both_slots = matches!(&usable[..], [first, second] if first == second);
+    let Some(superblock) = usable.into_iter().max_by_key(|superblock| superblock.generation) else {
         if reasons.iter().all(|reason| *reason == Unusable::Foreign) {
             return Err(Error::new(ErrorKind::NotAStore, "it is no floe store: it has no superblock"));
         }
@@ -55,5 +60,5 @@ pub fn newest_superblock(device: &dyn Device) -> Result<Superblock> {
         let message = format!("the store is {needed} bytes long, but only {} are there: it was cut off", device.len_bytes());
         return Err(Error::corrupt(message));
     }
-    Ok(superblock)
+    Ok(LastCommit { superblock, is_in_both_slots })
 }

@@ -6,12 +6,14 @@ use std::ops::Range;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use rustix::fs::{FallocateFlags, fallocate, major, minor};
+use rustix::fs::{FallocateFlags, SeekFrom as RawSeek, fallocate, fstat, major, minor, seek};
 use rustix::io::Errno;
 
 use super::map::Map;
 use super::{Device, Lend};
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::sync::Ordering;
+use crate::sync::plain::AtomicU64;
 
 /// A regular file or block device, locked for this handle alone.
 ///
@@ -32,48 +34,135 @@ pub struct FileDevice {
     file: File,
     map: Map,
     grows: bool,
+    /// Writes since the length was last looked at, about.
+    writes: AtomicU64,
 }
 
-impl FileDevice {
+/// Writes that may go by before the file's length is looked at again.
+const WRITES_UNCHECKED_MAX: u64 = 32;
+
+/// How a [`FileDevice`] is made.
+///
+/// ```
+/// # fn main() -> floe::Result<()> {
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("vms.floe");
+/// use std::sync::Arc;
+///
+/// let device = floe::FileDevice::options().catch_bus_errors(false).create(&path, 1 << 30)?;
+/// let store = floe::Store::options().create_on(Arc::new(device))?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct FileDeviceOptions {
+    catches: bool,
+}
+
+impl FileDeviceOptions {
+    /// As [`StoreOptions::catch_bus_errors`](crate::StoreOptions::catch_bus_errors). Default: true.
+    #[must_use]
+    pub fn catch_bus_errors(mut self, on: bool) -> Self {
+        self.catches = on;
+        self
+    }
+
     /// Makes a sparse file of `len_bytes` at `path`, or takes the block device there as it is.
     ///
     /// # Errors
     /// `AlreadyExists` if a file with contents is there, `Locked` if it is in use, `NoSpace` or `Io` from the system.
-    pub fn create(path: &Path, len_bytes: u64) -> Result<Self> {
+    pub fn create(self, path: &Path, len_bytes: u64) -> Result<FileDevice> {
         let doing = || format!("create {}", path.display());
         let file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path).context(doing)?;
         lock(&file).context(doing)?;
         let metadata = file.metadata().context(doing)?;
         if metadata.file_type().is_block_device() {
-            return Self::over(file, false).context(doing);
+            return FileDevice::over(file, false, self.catches).context(doing);
         }
         if !metadata.is_file() || metadata.len() > 0 {
             let message = "it exists already; choose another path or remove it first";
             return Err(Error::new(ErrorKind::AlreadyExists, message).context(doing()));
         }
         file.set_len(len_bytes).context(doing)?;
-        Self::over(file, true).context(doing)
+        FileDevice::over(file, true, self.catches).context(doing)
     }
 
     /// Opens what is at `path`.
     ///
     /// # Errors
     /// `NotFound`, `Locked` with the holder's process id, or `Io` from the system.
-    pub fn open(path: &Path) -> Result<Self> {
+    pub fn open(self, path: &Path) -> Result<FileDevice> {
         let doing = || format!("open {}", path.display());
         let file = OpenOptions::new().read(true).write(true).open(path).context(doing)?;
         lock(&file).context(doing)?;
         let grows = file.metadata().context(doing)?.is_file();
-        Self::over(file, grows).context(doing)
+        FileDevice::over(file, grows, self.catches).context(doing)
+    }
+}
+
+impl FileDevice {
+    /// How one shall be made.
+    #[must_use]
+    pub fn options() -> FileDeviceOptions {
+        FileDeviceOptions { catches: true }
+    }
+
+    /// [`FileDeviceOptions::create`] with nothing chosen.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn create(path: &Path, len_bytes: u64) -> Result<Self> {
+        Self::options().create(path, len_bytes)
+    }
+
+    /// [`FileDeviceOptions::open`] with nothing chosen.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open(path: &Path) -> Result<Self> {
+        Self::options().open(path)
     }
 
     /// A device over a file that is already ours.
-    pub(super) fn over(mut file: File, grows: bool) -> Result<Self> {
+    pub(super) fn over(mut file: File, grows: bool, catches: bool) -> Result<Self> {
         // A block device's length is not in its metadata; its end is where a seek ends.
         let len = file.seek(SeekFrom::End(0)).context(|| "find its length")?;
-        let map = Map::new(&file, len).context(|| "map it into memory")?;
-        Ok(Self { file, map, grows })
+        let map = Map::new(&file, len, catches).context(|| "map it into memory")?;
+        Ok(Self { file, map, grows, writes: AtomicU64::new(0) })
+    }
+
+    /// Has somebody cut the file off? What is written behind its end makes a hole of what was cut off, and holes read as
+    /// zeroes: so neither is a sync to succeed, nor are many writes to go on.
+    fn check_length(&self) -> io::Result<()> {
+        if !self.grows {
+            return Ok(());
+        }
+        let (len, whole) = (fstat(&self.file)?.st_size as u64, self.len_bytes());
+        if len >= whole {
+            return Ok(());
+        }
+        self.map.distrust();
+        let message = format!("the file was cut off to {len} bytes, it had {whole}");
+        Err(io::Error::new(io::ErrorKind::UnexpectedEof, message))
+    }
+
+    /// Is there a hole in a range that was written once? Only a file that was cut off, and then written behind its end, has one.
+    fn check_no_hole(&self, range: Range<u64>) -> io::Result<()> {
+        let hole = match seek(&self.file, RawSeek::Hole(range.start)) {
+            Ok(hole) => hole,
+            Err(Errno::NXIO) => range.start,
+            // A file system that does not know its holes.
+            Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        if hole < range.end {
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                format!("the file was cut off, nothing is at {hole} any more"),
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -83,21 +172,32 @@ impl Device for FileDevice {
     }
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        let end = offset + buf.len() as u64;
+        if self.grows && self.map.faults(Lend::data()) > 0 && end <= self.len_bytes() {
+            self.check_no_hole(offset..end)?;
+        }
         self.file.read_exact_at(buf, offset)
     }
 
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
+        let writes = self.writes.load(Ordering::Relaxed) + 1;
+        if writes >= WRITES_UNCHECKED_MAX {
+            self.check_length()?;
+        }
+        self.writes.store(writes % WRITES_UNCHECKED_MAX, Ordering::Relaxed);
         self.file.write_all_at(buf, offset)
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+        self.file.sync_data()?;
+        self.check_length()
     }
 
     fn allocate(&self, range: Range<u64>) -> io::Result<()> {
         if !self.grows {
             return Ok(());
         }
+        self.check_length()?;
         loop {
             match fallocate(&self.file, FallocateFlags::empty(), range.start, range.end - range.start) {
                 Ok(()) => return Ok(()),
@@ -124,14 +224,18 @@ impl Device for FileDevice {
         self.map.slice(range, lend)
     }
 
+    fn faults(&self, lend: Lend) -> u64 {
+        self.map.faults(lend)
+    }
+
     fn unlock(&self) {
         // If it fails, the lock goes with the file's last handle.
         self.file.unlock().unwrap_or_default();
     }
 
     fn copy_mapped(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
-        self.map.copy(buf, offset);
-        Ok(())
+        // Once a part of the map could not be read, the file itself says what is there, or that it cannot.
+        if self.map.copy(buf, offset) { Ok(()) } else { self.read_at(buf, offset) }
     }
 }
 

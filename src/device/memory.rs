@@ -33,7 +33,8 @@ impl MemoryDevice {
     pub fn new(len_bytes: u64) -> io::Result<Self> {
         let file = File::from(memfd_create("floe", MemfdFlags::CLOEXEC)?);
         file.set_len(len_bytes)?;
-        FileDevice::over(file, true).map(Self).map_err(io::Error::other)
+        // Nobody else has the file, so nobody cuts it off.
+        FileDevice::over(file, true, false).map(Self).map_err(io::Error::other)
     }
 }
 

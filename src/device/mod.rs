@@ -4,16 +4,19 @@
 //! asks for nothing else, so a file, a block device and a simulated disk are interchangeable.
 
 mod file;
+mod guard;
 mod map;
 mod memory;
 #[cfg(feature = "sim")]
 pub mod sim;
 
-pub use file::FileDevice;
+pub use file::{FileDevice, FileDeviceOptions};
 pub use memory::MemoryDevice;
 
 use std::io;
 use std::ops::Range;
+
+use crate::error::{Error, ErrorKind, Result};
 
 /// A promise that nobody writes the bytes that are lent while the slice lives. Only the engine can make it; a device that is
 /// made of another one passes it on.
@@ -25,13 +28,23 @@ use std::ops::Range;
 /// }
 /// ```
 #[derive(Clone, Copy, Debug)]
-pub struct Lend(());
+pub struct Lend {
+    is_page: bool,
+}
 
 impl Lend {
-    /// The caller keeps writers away from what is lent: it is a page that the last commit reaches, or a block that a pinned
-    /// snapshot holds.
-    pub(crate) const fn promise() -> Self {
-        Self(())
+    /// The caller keeps writers away from what is lent: a page of metadata that the last commit reaches.
+    pub(crate) const fn page() -> Self {
+        Self { is_page: true }
+    }
+
+    /// The caller keeps writers away from what is lent: blocks that a pinned snapshot holds.
+    pub(crate) const fn data() -> Self {
+        Self { is_page: false }
+    }
+
+    const fn is_page(self) -> bool {
+        self.is_page
     }
 }
 
@@ -90,6 +103,12 @@ pub trait Device: Send + Sync {
     /// If `range` reaches past the end.
     fn mapped(&self, range: Range<u64>, lend: Lend) -> &[u8];
 
+    /// How often reading what was lent like this has failed since the device was opened: what was lent may then be zeroes in
+    /// part. A device that is made of another one passes the question on; one whose memory cannot fail has nothing to say.
+    fn faults(&self, _lend: Lend) -> u64 {
+        0
+    }
+
     /// Lets others open what is behind this device; the engine touches it no more, except that slices lent before may still
     /// be read.
     fn unlock(&self) {}
@@ -102,4 +121,47 @@ pub trait Device: Send + Sync {
     fn copy_mapped(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
         self.read_at(buf, offset)
     }
+}
+
+/// How often pages are looked at before a look counts as failed: a page that could not be read meanwhile may have been one of
+/// somebody else's.
+const LOOKS_MAX: u32 = 3;
+
+/// Looks at pages of metadata where they lie in the map. If a page could not be read meanwhile, what was found may be made of
+/// zeroes; then it is looked at again, which names the page, for now every page is checked.
+///
+/// # Errors
+/// What `look` says, and `Io`.
+pub fn look_at_pages<T>(device: &dyn Device, mut look: impl FnMut() -> Result<T>) -> Result<T> {
+    for _ in 1..LOOKS_MAX {
+        if let Some(result) = look_once(device, &mut look) {
+            return result;
+        }
+    }
+    look_at_pages_once(device, look)
+}
+
+/// The same for what cannot be done again.
+///
+/// # Errors
+/// As [`look_at_pages`].
+pub fn look_at_pages_once<T>(device: &dyn Device, look: impl FnOnce() -> Result<T>) -> Result<T> {
+    look_once(device, look).unwrap_or_else(|| {
+        let message = "a page of the store's metadata could not be read: the file was cut off, or its medium fails";
+        Err(Error::new(ErrorKind::Io, message))
+    })
+}
+
+/// What `look` says, unless a page could not be read meanwhile.
+fn look_once<T>(device: &dyn Device, look: impl FnOnce() -> Result<T>) -> Option<Result<T>> {
+    let faults = device.faults(Lend::page());
+    let result = look();
+    if result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Corrupt) {
+        // What a file lost when it was cut off is a hole once something is written behind it, and holes read as zeroes.
+        let end = device.len_bytes().saturating_sub(1);
+        if let Err(error) = device.read_at(&mut [0], end) {
+            return Some(Err(Error::io("read the store's last byte", error)));
+        }
+    }
+    (device.faults(Lend::page()) == faults).then_some(result)
 }

@@ -2,7 +2,8 @@
 
 use crate::canary::{self, Canary};
 use crate::commit::{Batch, write_batch, write_superblock};
-use crate::error::{Context, Result};
+use crate::device::look_at_pages_once;
+use crate::error::{DeviceContext, Result};
 use crate::format::superblock::Superblock;
 use crate::sync::Ordering;
 use crate::units::PhysicalBlock;
@@ -29,7 +30,8 @@ impl Engine {
     /// Makes durable whatever was completed before the call.
     ///
     /// # Errors
-    /// `Poisoned`, `Io`, `NoSpace`; all of them leave the store poisoned.
+    /// `NoSpace` if there is no space for the commit: nothing is lost, and it can be tried again. `Poisoned`; `Io`, which mostly leaves
+    /// the store poisoned, and says so then.
     pub fn flush(&self) -> Result<()> {
         self.make_durable(self.changes.load(Ordering::SeqCst))
     }
@@ -50,7 +52,7 @@ impl Engine {
             self.commit(&mut committer, false)?;
         } else if !canary::makes(Canary::FlushWithoutSync) {
             // Only blocks were overwritten where they lie: their bytes are all there is to make durable.
-            self.device.sync().context(|| "sync the store").inspect_err(|_| self.poison())?;
+            self.device.sync().device_context(|| "sync the store").map_err(|error| self.poison(error))?;
         }
         committer.durable = covered;
         Ok(())
@@ -77,7 +79,14 @@ impl Engine {
         let mut committer = self.committer.lock();
         self.check_poison()?;
         // Whoever was at it before may have written the pages.
-        if self.holds_too_much() { self.commit(&mut committer, false) } else { Ok(()) }
+        if !self.holds_too_much() {
+            return Ok(());
+        }
+        match self.commit(&mut committer, false) {
+            // What was asked for is done. That there is no space for a commit is for the next flush to say.
+            Err(error) if error.changed_nothing() => Ok(()),
+            result => result,
+        }
     }
 
     fn holds_too_much(&self) -> bool {
@@ -110,7 +119,8 @@ impl Engine {
     }
 
     fn commit(&self, committer: &mut Committer, clean: bool) -> Result<()> {
-        self.try_commit(committer, clean).inspect_err(|_| self.poison())
+        let done = self.try_commit(committer, clean);
+        done.map_err(|error| if error.changed_nothing() { error } else { self.poison(error) })
     }
 
     fn try_commit(&self, committer: &mut Committer, clean: bool) -> Result<()> {
@@ -118,8 +128,9 @@ impl Engine {
         let generation = committer.superblock.generation.next();
         let superblock = {
             let mut catalog = self.catalog.write();
-            let records = catalog.seal(&mut pages)?;
-            let space = self.space.seal(&mut pages)?;
+            catalog.require_commit()?;
+            let seal = || Ok((catalog.seal(&mut pages)?, self.space.seal(&mut pages)?));
+            let (records, space) = look_at_pages_once(&*self.device, seal)?;
             assert_eq!(space.working, generation.next(), "catalog and space count the same commits");
             Superblock {
                 generation,
@@ -132,7 +143,7 @@ impl Engine {
                 data_blocks: space.data_blocks,
                 tree_pages: space.tree_pages,
                 tree_places: space.tree_places,
-                scrub_next: PhysicalBlock(self.scrub_next.load(Ordering::Acquire)),
+                scrub_next: self.scrub_to_go_on_at(),
                 ..committer.superblock.clone()
             }
         };
@@ -153,6 +164,12 @@ impl Engine {
         Ok(())
     }
 
+    /// Where a scrub goes on when the store is opened again: not behind what it has left out, for that would be forgotten.
+    fn scrub_to_go_on_at(&self) -> PhysicalBlock {
+        let left_out = self.scrub_left_out.load(Ordering::Acquire);
+        PhysicalBlock(if left_out { 0 } else { self.scrub_next.load(Ordering::Acquire) })
+    }
+
     /// Hands out again what was freed, once nobody can be reading it any more.
     fn release_freed(&self, committer: &mut Committer) {
         if let Some(waiting) = committer.waiting
@@ -161,6 +178,19 @@ impl Engine {
             self.space.release(waiting.until);
             committer.waiting = None;
         }
+    }
+
+    /// Writes the superblock that the store was opened with once more, and syncs. It may be there only for the system to show: a sync
+    /// that failed can have lost it, and what it frees must not be used again before it is durable.
+    ///
+    /// # Errors
+    /// `Io`; the store is poisoned.
+    pub fn make_last_commit_certain(&self) -> Result<()> {
+        let committer = self.committer.lock();
+        let slot = committer.superblock.generation.0 % 2;
+        let written = write_superblock(&*self.device, &committer.superblock, slot as usize);
+        let synced = written.and_then(|()| self.device.sync().device_context(|| "sync the superblock"));
+        synced.map_err(|error| self.poison(error))
     }
 
     /// Ends the store's life: commits, marks it clean in both superblocks, and lets nobody in any more.
@@ -206,15 +236,14 @@ impl Engine {
         self.commit(&mut committer, clean)?;
         let other = (committer.superblock.generation.0 + 1) % 2;
         let second = write_superblock(&*self.device, &committer.superblock, other as usize);
-        second.and_then(|()| self.device.sync().context(|| "sync the second superblock")).inspect_err(|_| self.poison())
+        let synced = second.and_then(|()| self.device.sync().device_context(|| "sync the second superblock"));
+        synced.map_err(|error| self.poison(error))
     }
 }
 
 impl Drop for Engine {
     fn drop(&mut self) {
         // Whoever wants to know whether it worked calls `close`.
-        if self.close().is_err() {
-            self.poison();
-        }
+        self.close().unwrap_or_default();
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use uuid::Uuid;
 
+use crate::catalog::Catalog;
 use crate::error::{Error, Result, Rotten};
 
 use super::Engine;
@@ -43,19 +44,7 @@ impl Engine {
     /// # Errors
     /// `Corrupt` if a table cannot be read.
     pub fn holders(&self, rotten: Rotten) -> Result<Vec<Holder>> {
-        let catalog = self.catalog.read();
-        let mut holders = Vec::new();
-        for (_, drive) in catalog.drives() {
-            if catalog.birth_held(drive.head, rotten.logical, rotten.physical)?.is_some() {
-                holders.push(Holder { is_snapshot: false, uuid: drive.uuid, name: drive.name.clone() });
-            }
-        }
-        for (id, snapshot) in catalog.snapshots() {
-            if catalog.birth_held(id, rotten.logical, rotten.physical)?.is_some() {
-                holders.push(Holder { is_snapshot: true, uuid: snapshot.uuid, name: snapshot.name.clone() });
-            }
-        }
-        Ok(holders)
+        self.look_at(&self.catalog.read(), |catalog| holders_in(catalog, rotten))
     }
 
     /// Adds to the error about a rotten block who else will meet it.
@@ -68,4 +57,19 @@ impl Engine {
         }
         error.explained(format_args!("held by {}; overwriting or discarding the whole block mends a drive", names.join(", ")))
     }
+}
+
+fn holders_in(catalog: &Catalog, rotten: Rotten) -> Result<Vec<Holder>> {
+    let mut holders = Vec::new();
+    for (_, drive) in catalog.drives() {
+        if catalog.birth_held(drive.head, rotten.logical, rotten.physical)?.is_some() {
+            holders.push(Holder { is_snapshot: false, uuid: drive.uuid, name: drive.name.clone() });
+        }
+    }
+    for (id, snapshot) in catalog.snapshots() {
+        if catalog.birth_held(id, rotten.logical, rotten.physical)?.is_some() {
+            holders.push(Holder { is_snapshot: true, uuid: snapshot.uuid, name: snapshot.name.clone() });
+        }
+    }
+    Ok(holders)
 }

@@ -1,5 +1,6 @@
 //! How is a live drive read and written while others do the same?
 
+use std::cell::Cell;
 use std::ops::Range;
 
 use crate::canary::{self, Canary};
@@ -12,6 +13,7 @@ use crate::format::record::ObjectId;
 use crate::io::{self, Change, Image, Lies, RangeLock, SEGMENTS_MAX, Segment, Target};
 use crate::space::Purpose;
 use crate::sync::RwLock;
+use crate::table;
 use crate::units::{BLOCK_BYTES, BLOCK_LEN, DRIVE_BYTES_MAX, Epoch, LogicalBlock, PhysicalBlock};
 
 use super::Engine;
@@ -22,8 +24,6 @@ const UNMAP_STEP: usize = 64;
 const SHRINK_PAGES: u64 = 64;
 /// Tree pages that one step of a discard may take: it copies the leaves it thins out, at most one for each extent.
 const UNMAP_PAGES: u64 = SHRINK_PAGES + UNMAP_STEP as u64;
-/// Tree pages that each change of a map may take, on average.
-const PAGES_PER_MAPPING: u64 = 8;
 /// Zeroes are written over parts of blocks from here; a range without a whole block is shorter than two.
 static ZEROES: [u8; 2 * BLOCK_BYTES as usize] = [0; 2 * BLOCK_BYTES as usize];
 
@@ -90,11 +90,13 @@ impl Engine {
             let mut segments = [Segment::default(); SEGMENTS_MAX];
             let (count, _reading) = {
                 let catalog = self.catalog.read();
-                let (_, head) = catalog.head_of(drive)?;
-                check_range(offset, buf.len() as u64, head.size_bytes)?;
-                let image = Frozen::head(&catalog, head, self.is_poisoned());
-                let at = offset + done as u64;
-                (io::plan(&image, at, buf.len() - done, &mut segments)?, self.readers.enter())
+                let count = self.look_at(&catalog, |catalog| {
+                    let (_, head) = catalog.head_of(drive)?;
+                    check_range(offset, buf.len() as u64, head.size_bytes)?;
+                    let image = Frozen::head(catalog, head, self.is_poisoned());
+                    io::plan(&image, offset + done as u64, buf.len() - done, &mut segments)
+                })?;
+                (count, self.readers.enter())
             };
             let at = offset + done as u64;
             done += io::copy(&*self.device, &self.space, &segments[..count], &mut buf[done..], at)?;
@@ -196,7 +198,12 @@ impl Engine {
         if size_bytes < old {
             self.cut_shared_block(drive, size_bytes)?;
         }
-        self.with_space(|| self.change(|catalog| catalog.set_size(drive, size_bytes)))?;
+        self.with_space(|| {
+            self.change(|catalog| {
+                catalog.require_pages(SHRINK_PAGES, Purpose::Shrink)?;
+                catalog.set_size(drive, size_bytes)
+            })
+        })?;
         self.make_durable(self.completed())?;
         if size_bytes < old { self.trim(drive) } else { Ok(()) }
     }
@@ -225,7 +232,12 @@ impl Engine {
             self.with_space(|| io::write(&target, rest, size))?;
         }
         self.unmap(drive, LogicalBlock::at_or_after(size)..LogicalBlock::holding(DRIVE_BYTES_MAX))?;
-        self.change(|catalog| catalog.trimmed(drive))?;
+        self.with_space(|| {
+            self.change(|catalog| {
+                catalog.require_pages(SHRINK_PAGES, Purpose::Shrink)?;
+                catalog.trimmed(drive)
+            })
+        })?;
         self.completed();
         Ok(())
     }
@@ -296,11 +308,23 @@ struct LiveTarget<'a> {
     drive: ObjectId,
     /// The length that the image gets together with the write's changes of the map.
     size_bytes: Option<u64>,
+    /// Tree pages that nobody else gets until the write is done.
+    promised: Cell<u64>,
 }
 
 impl<'a> LiveTarget<'a> {
     fn new(engine: &'a Engine, drive: ObjectId) -> Self {
-        Self { engine, drive, size_bytes: None }
+        Self { engine, drive, size_bytes: None, promised: Cell::new(0) }
+    }
+
+    fn hand_back_room(&self) {
+        self.engine.space.hand_back_room(self.promised.take());
+    }
+}
+
+impl Drop for LiveTarget<'_> {
+    fn drop(&mut self) {
+        self.hand_back_room();
     }
 }
 
@@ -308,7 +332,8 @@ impl Target for LiveTarget<'_> {
     fn lies_at(&self, from: LogicalBlock, most: u64) -> Result<(Lies, u64)> {
         let catalog = self.engine.catalog.read();
         let (_, head) = catalog.head_of(self.drive)?;
-        let Some(extent) = catalog.next_extent(&head.table, from)? else { return Ok((Lies::Hole, most)) };
+        let extent = self.engine.look_at(&catalog, |catalog| catalog.next_extent(&head.table, from))?;
+        let Some(extent) = extent else { return Ok((Lies::Hole, most)) };
         if extent.logical > from {
             return Ok((Lies::Hole, most.min(extent.logical.0 - from.0)));
         }
@@ -355,11 +380,12 @@ impl Target for LiveTarget<'_> {
         self.engine.space.give_back_data(start, blocks)
     }
 
-    fn require_room(&self, changes: usize) -> Result<()> {
-        if changes == 0 {
-            return Ok(());
-        }
-        self.engine.catalog.read().require_pages(SHRINK_PAGES + PAGES_PER_MAPPING * changes as u64, Purpose::Grow)
+    fn require_room(&self, pieces: usize) -> Result<()> {
+        // An attempt before this one may have got further than this.
+        self.hand_back_room();
+        let promised = self.engine.catalog.read().promise_pages(SHRINK_PAGES + table::pages_for(pieces as u64), Purpose::Grow)?;
+        self.promised.set(promised);
+        Ok(())
     }
 
     fn change(&self, changes: &[Change]) -> Result<()> {
@@ -380,8 +406,8 @@ impl Target for LiveTarget<'_> {
         self.engine.mark_in_use()
     }
 
-    fn poison(&self) {
-        self.engine.poison();
+    fn poison(&self, cause: Error) -> Error {
+        self.engine.poison(cause)
     }
 
     fn device(&self) -> &dyn Device {

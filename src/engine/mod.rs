@@ -27,7 +27,7 @@ use std::sync::{Arc, Weak};
 
 use crate::canary::{self, Canary};
 use crate::catalog::Catalog;
-use crate::device::Device;
+use crate::device::{Device, look_at_pages, look_at_pages_once};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::record::ObjectId;
 use crate::space::Space;
@@ -35,6 +35,10 @@ use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, RwLock, RwLockReadGuar
 
 use durable::Committer;
 use readers::Readers;
+
+/// What whoever meets a poisoned store has to know.
+const POISONED: &str =
+    "nothing is acknowledged any more; what was flushed before is safe: close the store, see to the device, and open it again";
 
 /// A store that is open.
 pub struct Engine {
@@ -62,6 +66,8 @@ pub struct Engine {
     pub(crate) generation: AtomicU64,
     /// Where a scrub goes on; the next commit makes it permanent.
     pub(crate) scrub_next: AtomicU64,
+    /// The scrub that goes on there could not read a block whose checksum is no evidence, so it cannot settle what is unsettled.
+    pub(crate) scrub_left_out: AtomicBool,
     /// Held by whoever scrubs.
     pub(crate) scrubbing: Mutex<()>,
 }
@@ -91,8 +97,7 @@ impl Engine {
 
     fn check_poison(&self) -> Result<()> {
         if self.is_poisoned() {
-            let message = "a write or sync failed earlier, so nothing is acknowledged any more; what was flushed before is safe: close the store, see to the device, and open it again";
-            return Err(Error::new(ErrorKind::Poisoned, message));
+            return Err(Error::new(ErrorKind::Poisoned, format!("a write or sync failed earlier; {POISONED}")));
         }
         Ok(())
     }
@@ -102,18 +107,29 @@ impl Engine {
         self.poisoned.load(Ordering::Acquire)
     }
 
-    /// Nothing is certain any more (D6).
-    pub fn poison(&self) {
+    /// Nothing is certain any more (D6). Returns the cause as its first hearer must be told it. It is never `NoSpace`, which would
+    /// say that nothing was changed.
+    pub fn poison(&self, cause: Error) -> Error {
         self.poisoned.store(!canary::makes(Canary::PoisonForgotten), Ordering::Release);
+        let kind = if cause.kind() == ErrorKind::NoSpace { ErrorKind::Io } else { cause.kind() };
+        cause.of_kind(kind).explained(POISONED)
     }
 
     /// Looks into the catalog.
     ///
     /// # Errors
-    /// `Closed`, and what `look` says.
-    pub fn look<T>(&self, look: impl FnOnce(&Catalog) -> Result<T>) -> Result<T> {
+    /// `Closed`, `Io`, and what `look` says.
+    pub fn look<T>(&self, look: impl Fn(&Catalog) -> Result<T>) -> Result<T> {
         let _life = self.alive()?;
-        look(&self.catalog.read())
+        self.look_at(&self.catalog.read(), look)
+    }
+
+    /// Looks into a catalog whose lock is held.
+    ///
+    /// # Errors
+    /// `Io`, and what `look` says.
+    pub fn look_at<T>(&self, catalog: &Catalog, mut look: impl FnMut(&Catalog) -> Result<T>) -> Result<T> {
+        look_at_pages(&*self.device, || look(catalog))
     }
 
     /// Changes the catalog and makes that durable.
@@ -131,13 +147,10 @@ impl Engine {
     /// to the last commit.
     pub fn change<T>(&self, change: impl FnOnce(&mut Catalog) -> Result<T>) -> Result<T> {
         self.check_poison()?;
-        let result = change(&mut self.catalog.write());
-        if let Err(error) = &result
-            && matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Io)
-        {
-            self.poison();
-        }
-        result
+        let mut catalog = self.catalog.write();
+        let changed = look_at_pages_once(&*self.device, || change(&mut catalog));
+        drop(catalog);
+        changed.map_err(|error| if error.changed_nothing() && !self.space.broke_promise() { error } else { self.poison(error) })
     }
 
     /// The locks of a drive: one set for all its handles.

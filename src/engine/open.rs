@@ -7,8 +7,8 @@ use std::sync::{Arc, Weak};
 use uuid::Uuid;
 
 use crate::catalog::{Catalog, CatalogState};
-use crate::commit::newest_superblock;
-use crate::device::Device;
+use crate::commit::{LastCommit, last_commit};
+use crate::device::{Device, look_at_pages_once};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::format::group::{STORE_BLOCKS_MAX, STORE_BLOCKS_MIN};
 use crate::format::page::Root;
@@ -45,7 +45,7 @@ impl Engine {
             let (least, most) = (STORE_BLOCKS_MIN * BLOCK_BYTES, STORE_BLOCKS_MAX * BLOCK_BYTES);
             return Err(Error::invalid(format!("a store of {} bytes; it must have {least} to {most}", device.len_bytes())));
         }
-        match newest_superblock(&*device) {
+        match last_commit(&*device) {
             Err(error) if error.kind() == ErrorKind::NotAStore => {}
             Err(error) if error.kind() == ErrorKind::Io => return Err(error),
             _ => return Err(Error::new(ErrorKind::AlreadyExists, "there is a store already")),
@@ -79,8 +79,11 @@ impl Engine {
     /// # Errors
     /// `NotAStore`, `UnsupportedFormat`, `Corrupt`, `Io`.
     pub fn open(device: Arc<dyn Device>, settings: &Settings) -> Result<Arc<Self>> {
-        let superblock = newest_superblock(&*device)?;
+        let LastCommit { superblock, is_in_both_slots } = last_commit(&*device)?;
         let engine = Self::start(device, superblock, settings)?;
+        if !is_in_both_slots {
+            engine.make_last_commit_certain()?;
+        }
         if !engine.was_clean {
             // What a scrub has seen may have been overwritten since, and its checksum lost.
             engine.scrub_next.store(0, Ordering::Release);
@@ -112,7 +115,8 @@ impl Engine {
         };
         let space = Arc::new(Space::open(Arc::clone(&device), Arc::clone(&verified), space_state)?);
         let catalog_state = CatalogState { records: superblock.catalog, epoch: superblock.epoch, next_id: superblock.next_id };
-        let catalog = Catalog::open(Arc::clone(&device), verified, Arc::clone(&space), superblock.seed, working, catalog_state)?;
+        let open = || Catalog::open(Arc::clone(&device), verified, Arc::clone(&space), superblock.seed, working, catalog_state);
+        let catalog = look_at_pages_once(&*device, open)?;
         let was_clean = superblock.clean;
         let (store_id, generation) = (superblock.store_id, AtomicU64::new(superblock.generation.0));
         let scrub_next = AtomicU64::new(superblock.scrub_next.0);
@@ -135,6 +139,7 @@ impl Engine {
             store_id,
             generation,
             scrub_next,
+            scrub_left_out: AtomicBool::new(false),
             scrubbing: Mutex::new(()),
         });
         if settings.background_reclaim {

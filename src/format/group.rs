@@ -85,6 +85,14 @@ pub const fn place_of(block: PhysicalBlock) -> Option<Place> {
     if within < HEADER_BLOCKS { None } else { Some(Place((within - HEADER_BLOCKS) as u32)) }
 }
 
+/// Are these blocks places of one group?
+pub const fn are_places(first: PhysicalBlock, blocks: u32) -> bool {
+    match place_of(first) {
+        Some(place) => place.0 as u64 + blocks as u64 <= GROUP_PLACES as u64,
+        None => false,
+    }
+}
+
 /// What a group's places hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GroupKind {

@@ -26,6 +26,9 @@ pub const NAME_LEN_MAX: usize = 255;
 /// The most births of which a version's record can say that their checksums are not settled.
 pub const UNSETTLED_MAX: usize = 32;
 
+/// Drives, versions and bookmarks are numbered below this.
+pub const OBJECTS_END: u64 = 1 << (KIND_SHIFT - ID_SHIFT);
+
 const SLOT_LEN: usize = 12;
 const KIND_SHIFT: u32 = 56;
 const ID_SHIFT: u32 = 16;
@@ -54,7 +57,7 @@ pub enum RecordKind {
 
 /// The key of a record.
 pub fn key(kind: RecordKind, id: ObjectId, chunk: u16) -> u64 {
-    assert!(id.0 < 1 << (KIND_SHIFT - ID_SHIFT), "object numbers have 40 bits");
+    assert!(id.0 < OBJECTS_END, "object numbers have 40 bits");
     (kind as u64) << KIND_SHIFT | id.0 << ID_SHIFT | u64::from(chunk)
 }
 
@@ -63,7 +66,7 @@ pub fn parse_key(key: u64) -> Option<(RecordKind, ObjectId, u16)> {
     use RecordKind::{Attributes, Bookmark, Drive, Snapshot, Version};
     let byte = (key >> KIND_SHIFT) as u8;
     let kind = [Version, Drive, Snapshot, Bookmark, Attributes].into_iter().find(|kind| *kind as u8 == byte)?;
-    Some((kind, ObjectId((key >> ID_SHIFT) & ((1 << (KIND_SHIFT - ID_SHIFT)) - 1)), key as u16))
+    Some((kind, ObjectId((key >> ID_SHIFT) & (OBJECTS_END - 1)), key as u16))
 }
 
 /// Whether a version is written to, kept, or on its way out.

@@ -3,14 +3,17 @@
 //! Magic, version and checksum stand at places that no later version may move, so that every version can tell a newer
 //! store from a foreign file and from a damaged one.
 
-use super::codec::{put_u32, put_u48, put_u64, u8_at, u32_at, u48_at, u64_at};
+use super::codec::{U48_END, put_u32, put_u48, put_u64, u8_at, u32_at, u48_at, u64_at};
 use super::page::{LEVEL_MAX, Page, PagePointer, Root};
+use super::record::OBJECTS_END;
 use crate::units::{BLOCK_LEN, Epoch, Generation, PhysicalBlock};
 
 /// "FLOESTOR"
 pub const MAGIC: &[u8; 8] = b"FLOESTOR";
 /// The format that this version writes, and the newest that it reads.
 pub const FORMAT_VERSION: u32 = 1;
+/// Commits are numbered below this, so that there is always a next one.
+const GENERATIONS_END: u64 = 1 << 63;
 /// Features that a reader must know to read the store; none exist yet.
 pub const FEATURES_REQUIRED_KNOWN: u64 = 0;
 /// The two blocks that hold superblocks; commit `g` writes slot `g % 2`.
@@ -157,8 +160,15 @@ impl Superblock {
         if !(super::group::STORE_BLOCKS_MIN..=super::group::STORE_BLOCKS_MAX).contains(&superblock.store_blocks) {
             return Err(Unusable::Damaged("impossible capacity"));
         }
-        if superblock.generation.0 == 0 || superblock.epoch.0 == 0 || superblock.epoch.0 >= super::codec::U48_END {
+        if !(1..GENERATIONS_END).contains(&superblock.generation.0) || !(1..U48_END).contains(&superblock.epoch.0) {
             return Err(Unusable::Damaged("impossible generation or epoch"));
+        }
+        if !(1..=OBJECTS_END).contains(&superblock.next_id) {
+            return Err(Unusable::Damaged("impossible object number"));
+        }
+        let places = superblock.data_blocks.checked_add(superblock.tree_places);
+        if superblock.tree_pages > superblock.tree_places || places.is_none_or(|places| places > superblock.store_blocks) {
+            return Err(Unusable::Damaged("more blocks in use than there are"));
         }
         Ok(superblock)
     }

@@ -3,8 +3,8 @@
 //! First it is found out where they lie, under whatever lock that takes; then they are copied without it. What was not compared
 //! with its checksum since the store was opened is compared on the way.
 
-use crate::device::Device;
-use crate::error::{Context, Error, Result, Rotten};
+use crate::device::{Device, Lend};
+use crate::error::{DeviceContext, Error, Result, Rotten};
 use crate::format::entry::Extent;
 use crate::space::Space;
 use crate::units::{BLOCK_BYTES, BLOCK_LEN, Epoch, LogicalBlock, PhysicalBlock};
@@ -97,12 +97,14 @@ pub fn copy(device: &dyn Device, space: &Space, segments: &[Segment], buf: &mut 
 
 fn copy_plain(device: &dyn Device, part: &mut [u8], source: u64) -> Result<()> {
     let read = if part.len() <= MAPPED_READ_MAX { device.copy_mapped(part, source) } else { device.read_at(part, source) };
-    read.context(|| format!("read {} bytes at block {} of the store", part.len(), source / BLOCK_BYTES))
+    read.device_context(|| format!("read {} bytes at block {} of the store", part.len(), source / BLOCK_BYTES))
 }
 
 fn copy_proven(device: &dyn Device, space: &Space, part: &mut [u8], source: u64, offset: u64) -> Result<()> {
     let first = PhysicalBlock(source / BLOCK_BYTES);
-    if space.is_proven(first, (source + part.len() as u64).div_ceil(BLOCK_BYTES) - first.0) {
+    let blocks = (source + part.len() as u64).div_ceil(BLOCK_BYTES) - first.0;
+    // What was compared in the map proves nothing of a file that the map lost.
+    if space.is_proven(first, blocks) && device.faults(Lend::data()) == 0 {
         return copy_plain(device, part, source);
     }
     let mut done = 0;

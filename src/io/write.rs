@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use crate::canary::{self, Canary};
 use crate::device::Device;
-use crate::error::{Context, Result};
+use crate::error::{DeviceContext, Error, Result};
 use crate::units::{BLOCK_BYTES, BLOCK_LEN, LogicalBlock, PhysicalBlock};
 
 /// What lies at a place of an image.
@@ -85,11 +85,11 @@ pub trait Target {
     /// # Errors
     /// `Corrupt` if they were not taken.
     fn give_back(&self, start: PhysicalBlock, blocks: u32) -> Result<()>;
-    /// Makes sure that there is room in the trees for that many changes of the map.
+    /// Makes sure that there is room in the trees for changes of the map that put in and take out that many pieces.
     ///
     /// # Errors
     /// `NoSpace`
-    fn require_room(&self, changes: usize) -> Result<()>;
+    fn require_room(&self, pieces: usize) -> Result<()>;
     /// Changes the map, all of it at once.
     ///
     /// # Errors
@@ -100,8 +100,8 @@ pub trait Target {
     /// # Errors
     /// `Io` if the store cannot be marked as in use.
     fn before_overwrite(&self) -> Result<()>;
-    /// A write to the device failed: nothing is certain any more.
-    fn poison(&self);
+    /// A write to the device failed: nothing is certain any more. Returns what its caller must be told.
+    fn poison(&self, cause: Error) -> Error;
     /// Where the blocks are.
     fn device(&self) -> &dyn Device;
 }
@@ -134,7 +134,9 @@ fn run<T: Target>(target: &T, works: &mut [Work<'_, T>]) -> Result<()> {
         work.prepare()?;
     }
     let changes: Vec<Change> = works.iter().flat_map(|work| work.changes.iter().copied()).collect();
-    target.require_room(changes.len())?;
+    if !changes.is_empty() {
+        target.require_room(changes.len() + works.iter().map(|work| work.pieces).sum::<usize>())?;
+    }
     for work in works {
         work.overwrite()?;
     }
@@ -160,11 +162,13 @@ struct Work<'a, T: Target> {
     /// Runs that are overwritten where they lie.
     alone: Vec<(Range<LogicalBlock>, PhysicalBlock)>,
     changes: Vec<Change>,
+    /// Extents and holes that the buffer covers.
+    pieces: usize,
 }
 
 impl<'a, T: Target> Work<'a, T> {
     fn new(target: &'a T, buf: &'a [u8], offset: u64) -> Self {
-        Self { target, buf, offset, redirected: Vec::new(), edges: Vec::new(), alone: Vec::new(), changes: Vec::new() }
+        Self { target, buf, offset, redirected: Vec::new(), edges: Vec::new(), alone: Vec::new(), changes: Vec::new(), pieces: 0 }
     }
 
     /// Finds out what becomes of each block, and writes those that go to new space.
@@ -174,6 +178,7 @@ impl<'a, T: Target> Work<'a, T> {
         while at < end {
             let (lies, blocks) = self.target.lies_at(at, end.0 - at.0)?;
             let next = at.plus(blocks);
+            self.pieces += 1;
             match lies {
                 Lies::Alone { start, settled } => {
                     self.merge_edges(at..next, start, settled)?;
@@ -342,12 +347,12 @@ impl<'a, T: Target> Work<'a, T> {
     fn put(&self, bytes: &[u8], at: u64) -> Result<()> {
         let written = self.target.device().write_at(bytes, at);
         written
-            .context(|| format!("write {} bytes at block {} of the store", bytes.len(), at / BLOCK_BYTES))
-            .inspect_err(|_| self.target.poison())
+            .device_context(|| format!("write {} bytes at block {} of the store", bytes.len(), at / BLOCK_BYTES))
+            .map_err(|error| self.target.poison(error))
     }
 
     fn read_block(&self, block: PhysicalBlock, bytes: &mut [u8; BLOCK_LEN]) -> Result<()> {
-        self.target.device().copy_mapped(bytes, block.offset()).context(|| format!("read block {block} of the store"))
+        self.target.device().copy_mapped(bytes, block.offset()).device_context(|| format!("read block {block} of the store"))
     }
 
     /// The new bytes of a block that the buffer covers wholly.

@@ -1,5 +1,6 @@
 //! What must the bytes of a data block sum to?
 
+use crate::device::look_at_pages;
 use crate::error::{Error, Result};
 use crate::format::codec::{put_u32, u32_at};
 use crate::format::group::{CHECKSUM_PAGES, CHECKSUMS_PER_PAGE, Group, place_of};
@@ -7,6 +8,9 @@ use crate::format::page::{self, HEADER_LEN, Page, PageKind};
 use crate::units::{BLOCK_LEN, Epoch, PhysicalBlock};
 
 use super::map::{Inner, Space, slot_page};
+
+/// Checksums that are read at a time.
+const READ_AT_ONCE: usize = 64;
 
 /// Where a block's checksum stands.
 #[derive(Clone, Copy)]
@@ -78,10 +82,13 @@ impl Space {
         let mut done = 0;
         while done < out.len() {
             let spot = Spot::of(first.plus(done as u64))?;
-            let count = (spot.left_in_page() as usize).min(out.len() - done);
-            let page = inner.checksum_page(spot)?;
+            let count = (spot.left_in_page() as usize).min(out.len() - done).min(READ_AT_ONCE);
+            let read = |page: &Page| -> [u32; READ_AT_ONCE] {
+                std::array::from_fn(|index| if index < count { u32_at(page, spot.offset + index * 4) } else { 0 })
+            };
+            let checksums = inner.read_checksums(spot, read)?;
             for (index, slot) in out[done..done + count].iter_mut().enumerate() {
-                *slot = page.map(|page| u32_at(page, spot.offset + index * 4));
+                *slot = checksums.map(|checksums| checksums[index]);
             }
             done += count;
         }
@@ -115,8 +122,8 @@ impl Inner {
         if !self.checksums.contains_key(&key) {
             let page = match self.checksums_sealed.get(&key) {
                 Some(page) => **page,
-                None => match self.written_checksums(spot)? {
-                    Some(page) => *page,
+                None => match self.written_checksums(spot, |page| *page)? {
+                    Some(page) => page,
                     None => page::blank(PageKind::Checksums, 0, PhysicalBlock(0), Epoch(0), self.set.working()),
                 },
             };
@@ -125,20 +132,20 @@ impl Inner {
         Ok(self.checksums.get_mut(&key).expect("it was just put there"))
     }
 
-    /// The newest page, wherever it is; `None` if there never was one.
-    fn checksum_page(&mut self, spot: Spot) -> Result<Option<&Page>> {
+    /// Reads the newest page, wherever it is; `None` if there never was one.
+    fn read_checksums<T>(&mut self, spot: Spot, read: impl Fn(&Page) -> T) -> Result<Option<T>> {
         let key = spot.key();
-        if self.checksums.contains_key(&key) {
-            return Ok(self.checksums.get(&key).map(|page| &**page));
+        if let Some(page) = self.checksums.get(&key) {
+            return Ok(Some(read(page)));
         }
-        if self.checksums_sealed.contains_key(&key) {
-            return Ok(self.checksums_sealed.get(&key).map(|page| &**page));
+        if let Some(page) = self.checksums_sealed.get(&key) {
+            return Ok(Some(read(page)));
         }
-        self.written_checksums(spot)
+        self.written_checksums(spot, read)
     }
 
-    /// The page in its current slot; `None` if it was never written.
-    fn written_checksums(&mut self, spot: Spot) -> Result<Option<&Page>> {
+    /// Reads the page in its current slot; `None` if it was never written.
+    fn written_checksums<T>(&mut self, spot: Spot, read: impl Fn(&Page) -> T) -> Result<Option<T>> {
         let Some(state) = self.load(spot.group)? else { return Ok(None) };
         let record = state.record;
         if record.checksum_present >> spot.page & 1 == 0 {
@@ -146,6 +153,7 @@ impl Inner {
         }
         let slot = (record.checksum_slots >> spot.page & 1) as u8;
         let at = spot.group.checksum_slot(spot.page, slot);
-        slot_page(&*self.device, &self.verified, self.seed, at, PageKind::Checksums).map(Some)
+        let look = || slot_page(&*self.device, &self.verified, self.seed, at, PageKind::Checksums).map(&read);
+        look_at_pages(&*self.device, look).map(Some)
     }
 }

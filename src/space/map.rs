@@ -4,9 +4,11 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::canary::{self, Canary};
-use crate::device::Device;
+use crate::device::{Device, look_at_pages};
 use crate::error::{Context, Error, Result};
-use crate::format::group::{GROUP_PLACES, Group, GroupKind, GroupRecord, HEADER_BLOCKS_USED, Place, place_of};
+use crate::format::group::{
+    GROUP_PLACES, Group, GroupKind, GroupRecord, HEADER_BLOCKS_USED, Place, STORE_BLOCKS_MAX, are_places, place_of,
+};
 use crate::format::page::{self, Page, PageKind, Root};
 use crate::sync::Mutex;
 use crate::tree::entries;
@@ -16,7 +18,7 @@ use crate::units::{BLOCK_BYTES, Generation, PhysicalBlock};
 use super::bitmap::Bitmap;
 use super::group_state::{GroupState, PlaceRun};
 use super::proven::Proven;
-use super::window::Window;
+use super::window::{Window, no_space};
 
 /// Tree pages that only commits, deletions and discards may take, so that a full store can always be emptied: 4 MiB.
 pub const TREE_RESERVE_PAGES: u64 = 1024;
@@ -67,8 +69,12 @@ pub(super) struct Inner {
     pub fresh: u64,
     pub data_window: Option<Window>,
     pub tree_window: Option<Window>,
-    /// Free places in the tree window that have space under them, at least.
+    /// Free tree pages that have space under them, at least.
     pub tree_ready: u32,
+    /// Tree pages that writes were promised and may not have taken yet.
+    promised: u64,
+    /// A tree page that was promised could not be had.
+    broke_promise: bool,
     pub quarantine: VecDeque<(Generation, Vec<PlaceRun>)>,
     pub data_blocks: u64,
     pub tree_pages: u64,
@@ -108,7 +114,8 @@ impl Space {
     /// `Corrupt` if the group tree cannot be read.
     pub fn open(device: Arc<dyn Device>, verified: Arc<VerifiedPages>, state: SpaceState) -> Result<Self> {
         let set = WorkingSet::new(Arc::clone(&device), Arc::clone(&verified), state.seed, state.working);
-        let fresh = entries::floor(&set, &state.groups, u64::MAX)?.map_or(0, |(group, _)| group + 1);
+        let last = look_at_pages(&*device, || entries::floor(&set, &state.groups, u64::MAX))?;
+        let fresh = last.map_or(0, |(group, _)| group.saturating_add(1));
         if fresh > Group::count(state.store_blocks) {
             return Err(Error::corrupt("the group tree names a group behind the end of the store"));
         }
@@ -124,6 +131,8 @@ impl Space {
             data_window: None,
             tree_window: None,
             tree_ready: 0,
+            promised: 0,
+            broke_promise: false,
             quarantine: VecDeque::new(),
             data_blocks: state.data_blocks,
             tree_pages: state.tree_pages,
@@ -188,7 +197,7 @@ impl Space {
     pub fn free_data(&self, start: PhysicalBlock, count: u32) -> Result<()> {
         let mut inner = self.inner.lock();
         inner.give_back(GroupKind::Data, start, count)?;
-        inner.data_blocks -= u64::from(count);
+        inner.data_blocks = fewer(inner.data_blocks, count)?;
         Ok(())
     }
 
@@ -201,21 +210,44 @@ impl Space {
     }
 
     /// Lets an operation that may take up to `pages` tree pages begin only while enough of them are left for what must
-    /// always be possible: deleting, discarding and committing.
+    /// always be possible: deleting, discarding and committing. The caller keeps others from beginning until he is done.
     ///
     /// # Errors
     /// `NoSpace`
     pub fn require_room(&self, pages: u64, purpose: Purpose) -> Result<()> {
-        let reserve = match purpose {
-            Purpose::Grow => TREE_RESERVE_PAGES,
-            Purpose::Shrink => COMMIT_RESERVE_PAGES,
-        };
+        self.inner.lock().require_room(pages, purpose)
+    }
+
+    /// The same for an operation that lets others begin meanwhile: the pages are its own until it hands back the promise.
+    ///
+    /// # Errors
+    /// `NoSpace`
+    pub fn promise_room(&self, pages: u64, purpose: Purpose) -> Result<()> {
         let mut inner = self.inner.lock();
-        if inner.free_tree_places() < pages + reserve {
-            return Err(Error::no_space("no space left in the store for metadata; delete something or grow the store"));
-        }
-        // The file system must not say in the middle of a change, or of a commit, that it is full.
-        inner.ready_pages(u32::try_from(pages + reserve).unwrap_or(u32::MAX))
+        inner.require_room(pages, purpose)?;
+        inner.promised += pages;
+        Ok(())
+    }
+
+    /// What was promised was taken, or is not needed.
+    pub fn hand_back_room(&self, pages: u64) {
+        self.inner.lock().promised -= pages;
+    }
+
+    /// Was there ever no tree page for a change that had been let begin? That change was left half done.
+    pub fn broke_promise(&self) -> bool {
+        self.inner.lock().broke_promise
+    }
+
+    /// Makes sure that there is space under what a commit takes: up to `pages` pages, and some for the space map itself. What the
+    /// store does not have is not asked for: a commit takes less than this.
+    ///
+    /// # Errors
+    /// `NoSpace`, `Io` from the device.
+    pub fn ready_for_commit(&self, pages: u64) -> Result<()> {
+        let mut inner = self.inner.lock();
+        let wanted = (pages + COMMIT_RESERVE_PAGES).min(inner.free_tree_places());
+        inner.ready_pages(u32::try_from(wanted).unwrap_or(u32::MAX))
     }
 
     /// Everything freed in `generation` and before may be handed out again.
@@ -257,7 +289,7 @@ impl Space {
     pub fn usage(&self) -> SpaceUsage {
         let inner = self.inner.lock();
         let total: u64 = inner.total_places();
-        let for_data = total - inner.tree_places;
+        let for_data = total.saturating_sub(inner.tree_places);
         let unused_tree = inner.tree_places.saturating_sub(inner.tree_pages);
         // What the reserve still lacks will be taken from groups that nobody uses yet.
         let lacking = if unused_tree < TREE_RESERVE_PAGES { u64::from(GROUP_PLACES).min(inner.unused_places()) } else { 0 };
@@ -276,8 +308,21 @@ impl Space {
 }
 
 impl Inner {
+    fn require_room(&mut self, pages: u64, purpose: Purpose) -> Result<()> {
+        let reserve = match purpose {
+            Purpose::Grow => TREE_RESERVE_PAGES,
+            Purpose::Shrink => COMMIT_RESERVE_PAGES,
+        };
+        let wanted = pages + self.promised + reserve;
+        if self.free_tree_places() < wanted {
+            return Err(no_space(GroupKind::Tree));
+        }
+        // The file system must not say in the middle of a change, or of a commit, that it is full.
+        self.ready_pages(u32::try_from(wanted).unwrap_or(u32::MAX))
+    }
+
     pub fn take_page(&mut self) -> Result<PhysicalBlock> {
-        let run = self.take(GroupKind::Tree, 1)?;
+        let run = self.take(GroupKind::Tree, 1).inspect_err(|_| self.broke_promise = true)?;
         self.tree_pages += 1;
         self.tree_ready = self.tree_ready.saturating_sub(1);
         Ok(run.group.block(run.start))
@@ -285,7 +330,7 @@ impl Inner {
 
     pub fn free_page(&mut self, page: PhysicalBlock) -> Result<()> {
         self.give_back(GroupKind::Tree, page, 1)?;
-        self.tree_pages -= 1;
+        self.tree_pages = fewer(self.tree_pages, 1)?;
         Ok(())
     }
 
@@ -341,7 +386,7 @@ impl Inner {
         let group = Group::of(start);
         let wrong = |what: &str| Error::corrupt(format!("blocks {start} + {count} are freed, but {what}"));
         let place = place_of(start).ok_or_else(|| wrong("they lie in a group's header"))?;
-        if place.0 + count > GROUP_PLACES {
+        if !are_places(start, count) {
             return Err(wrong("they cross the end of a group"));
         }
         self.load(group)?.ok_or_else(|| wrong("their group was never used"))?;
@@ -387,7 +432,8 @@ impl Inner {
     /// Loads what is known of a group; `None` if it was never used.
     pub fn load(&mut self, group: Group) -> Result<Option<&mut GroupState>> {
         if !self.groups.contains_key(&group.0) {
-            let Some(value) = entries::get(&self.set, &self.root, group.0)? else { return Ok(None) };
+            let value = look_at_pages(&*self.device, || entries::get(&self.set, &self.root, group.0))?;
+            let Some(value) = value else { return Ok(None) };
             let record = decode(group, &value)?;
             self.groups.insert(group.0, GroupState::new(record, Some(record), group.places(self.store_blocks)));
         }
@@ -401,7 +447,8 @@ impl Inner {
             return Ok(());
         }
         let at = group.bitmap_slot(state.record.bitmap_slot);
-        let bitmap = Bitmap::from_page(bitmap_page(&*device, &verified, seed, at, &state.record)?);
+        let read = || bitmap_page(&*device, &verified, seed, at, &state.record).map(Bitmap::from_page);
+        let bitmap = look_at_pages(&*device, read)?;
         if bitmap.count() != u32::from(state.record.used) {
             let told = state.record.used;
             return Err(Error::corrupt(format!(
@@ -431,12 +478,15 @@ impl Inner {
     }
 
     fn count_tree_places(&self) -> Result<u64> {
-        let mut places = 0;
-        entries::visit(&self.set, &self.root, 0, &mut |group, value| {
-            if decode(Group(group), value)?.kind == GroupKind::Tree {
-                places += u64::from(Group(group).places(self.store_blocks));
-            }
-            Ok(std::ops::ControlFlow::Continue(()))
+        let mut places = look_at_pages(&*self.device, || {
+            let mut places = 0;
+            entries::visit(&self.set, &self.root, 0, &mut |group, value| {
+                if decode(Group(group), value)?.kind == GroupKind::Tree {
+                    places += u64::from(Group(group).places(self.store_blocks));
+                }
+                Ok(std::ops::ControlFlow::Continue(()))
+            })?;
+            Ok(places)
         })?;
         for (group, state) in &self.groups {
             if state.written.is_none() && state.record.kind == GroupKind::Tree {
@@ -447,8 +497,17 @@ impl Inner {
     }
 }
 
+/// What a counter of the superblock says when so many are in use no longer.
+fn fewer(counter: u64, count: u32) -> Result<u64> {
+    let left = counter.checked_sub(u64::from(count));
+    left.ok_or_else(|| Error::corrupt(format!("{count} blocks are freed, but the superblock counts only {counter}")))
+}
+
 /// The record of `group`, or `Corrupt`.
 pub(super) fn decode(group: Group, value: &[u8; 16]) -> Result<GroupRecord> {
+    if group.0 >= Group::count(STORE_BLOCKS_MAX) {
+        return Err(Error::corrupt(format!("group {}: no store has that many", group.0)));
+    }
     GroupRecord::decode(value).map_err(|what| Error::corrupt(format!("group {}: {what}", group.0)))
 }
 
@@ -475,10 +534,5 @@ pub(super) fn slot_page<'a>(
     at: PhysicalBlock,
     kind: PageKind,
 ) -> Result<&'a Page> {
-    let page = mapped_page(device, at)?;
-    if !verified.contains(at) {
-        page::verify(page, seed, at, &[kind]).map_err(Error::corrupt)?;
-        verified.insert(at);
-    }
-    Ok(page)
+    mapped_page(device, verified, at, |page| page::verify(page, seed, at, &[kind]))
 }

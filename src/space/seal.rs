@@ -32,6 +32,7 @@ impl Space {
         inner.set.committed(generation);
         inner.checksums_sealed.clear();
         if inner.groups.len() > REMEMBERED_MAX {
+            inner.tree_ready = 0;
             let windows = [inner.data_window, inner.tree_window];
             inner
                 .groups
@@ -73,7 +74,7 @@ impl Inner {
             let bit = 1 << index;
             if state.record.checksum_present & bit == 0 {
                 state.record.checksum_present |= bit;
-            } else {
+            } else if !canary::makes(Canary::ChecksumsOverwritten) {
                 state.record.checksum_slots ^= bit;
             }
             let slot = (state.record.checksum_slots >> index & 1) as u8;

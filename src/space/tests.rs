@@ -1,13 +1,16 @@
 //! Are blocks handed out once, given back once, and found again after a commit?
 
 use std::collections::BTreeSet;
+use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Purpose, Space, SpaceState};
-use crate::device::{Device, MemoryDevice};
+use crate::device::{Device, Lend, MemoryDevice};
 use crate::error::ErrorKind;
-use crate::format::group::{GROUP_BLOCKS, GROUP_PLACES, Group, HEADER_BLOCKS, STORE_BLOCKS_MIN};
+use crate::format::group::{GROUP_BLOCKS, GROUP_PLACES, Group, HEADER_BLOCKS, Place, STORE_BLOCKS_MIN};
 use crate::format::page::Root;
+use crate::sync::{AtomicBool, Mutex, Ordering};
 use crate::tree::working_set::VerifiedPages;
 use crate::units::{BLOCK_BYTES, Generation, PhysicalBlock};
 
@@ -20,7 +23,11 @@ struct Bench {
 
 impl Bench {
     fn new(store_blocks: u64) -> Self {
-        let device: Arc<dyn Device> = Arc::new(MemoryDevice::new(store_blocks * BLOCK_BYTES).unwrap());
+        Self::on(Arc::new(MemoryDevice::new(store_blocks * BLOCK_BYTES).unwrap()))
+    }
+
+    fn on(device: Arc<dyn Device>) -> Self {
+        let store_blocks = device.len_bytes() / BLOCK_BYTES;
         let state = SpaceState {
             store_blocks,
             groups: Root::EMPTY,
@@ -180,4 +187,147 @@ fn reserve_is_kept_for_what_gives_space_back() {
     }
     assert!(taken > GROUP_PLACES - 1200, "{taken} pages were taken before the reserve was touched");
     bench.space.require_room(64, Purpose::Shrink).unwrap();
+}
+
+#[test]
+fn room_that_was_promised_to_one_is_not_promised_to_another() {
+    let bench = Bench::new(STORE_BLOCKS_MIN);
+    bench.space.take_data(1).unwrap();
+    let promise = |pages| bench.space.promise_room(pages, Purpose::Grow);
+    promise(20_000).unwrap();
+    assert_eq!(promise(20_000).unwrap_err().kind(), ErrorKind::NoSpace);
+    promise(11_000).unwrap();
+    assert_eq!(bench.space.require_room(1000, Purpose::Grow).unwrap_err().kind(), ErrorKind::NoSpace);
+    bench.space.require_room(64, Purpose::Shrink).unwrap();
+    bench.space.hand_back_room(20_000);
+    promise(20_000).unwrap();
+}
+
+#[test]
+fn page_that_was_promised_and_is_not_there_is_remembered() {
+    let bench = Bench::new(STORE_BLOCKS_MIN);
+    bench.space.take_data(1).unwrap();
+    for _ in 0..GROUP_PLACES {
+        bench.space.take_page().unwrap();
+    }
+    assert!(!bench.space.broke_promise());
+    assert_eq!(bench.space.take_page().unwrap_err().kind(), ErrorKind::NoSpace);
+    assert!(bench.space.broke_promise());
+}
+
+/// A device on a file system that gets full: from then on only what was secured before is there.
+struct Filling {
+    inner: MemoryDevice,
+    secured: Mutex<BTreeSet<u64>>,
+    full: AtomicBool,
+}
+
+impl Device for Filling {
+    fn len_bytes(&self) -> u64 {
+        self.inner.len_bytes()
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        self.inner.read_at(buf, offset)
+    }
+
+    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
+        let is_secured = self.secured.lock().contains(&(offset / BLOCK_BYTES));
+        assert!(is_secured, "block {} is written without space under it", offset / BLOCK_BYTES);
+        self.inner.write_at(buf, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn allocate(&self, range: Range<u64>) -> io::Result<()> {
+        let blocks = range.start / BLOCK_BYTES..range.end.div_ceil(BLOCK_BYTES);
+        let mut secured = self.secured.lock();
+        if self.full.load(Ordering::Relaxed) && blocks.clone().any(|block| !secured.contains(&block)) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        secured.extend(blocks);
+        Ok(())
+    }
+
+    fn grow(&self, _len_bytes: u64) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn mapped(&self, range: Range<u64>, lend: Lend) -> &[u8] {
+        self.inner.mapped(range, lend)
+    }
+}
+
+fn filling(groups: u64) -> Arc<Filling> {
+    let inner = MemoryDevice::new(groups * GROUP_BLOCKS * BLOCK_BYTES).unwrap();
+    Arc::new(Filling { inner, secured: Mutex::default(), full: AtomicBool::new(false) })
+}
+
+#[test]
+fn freed_blocks_are_found_on_a_full_file_system_after_reopening() {
+    let device = filling(5);
+    let mut bench = Bench::on(device.clone());
+    // Three groups are full; of the fourth, only what is in use has space under it.
+    let mut taken: u64 = 0;
+    while taken < 3 * u64::from(GROUP_PLACES) + 1024 {
+        taken += u64::from(bench.take_and_use(1024).1);
+    }
+    device.full.store(true, Ordering::Relaxed);
+    for group in 1..4 {
+        (0..100).for_each(|place| bench.space.free_data(Group(group).block(Place(place * 7)), 1).unwrap());
+    }
+    bench.reopen();
+    assert_eq!(blocks(&bench.take_all_data()), 300);
+}
+
+#[test]
+fn group_whose_header_has_no_space_is_not_claimed() {
+    let device = filling(3);
+    let mut bench = Bench::on(device.clone());
+    bench.space.take_page().unwrap();
+    device.full.store(true, Ordering::Relaxed);
+    assert_eq!(bench.space.take_data(1).unwrap_err().kind(), ErrorKind::NoSpace);
+    // The device says so if anything is written that has no space under it.
+    bench.commit();
+    device.full.store(false, Ordering::Relaxed);
+    assert_eq!(Group::of(bench.take_and_use(1).0), Group(1));
+    bench.commit();
+}
+
+/// On a full file system the places for pages may be few in each of many groups. (Four groups were looked at, and then the
+/// change was let begin all the same, to find out in its middle that there was no page.)
+#[test]
+fn room_that_lies_scattered_is_found_on_a_full_file_system_or_the_change_does_not_begin() {
+    const GROUPS: u64 = 7;
+    let device = filling(GROUPS);
+    let mut bench = Bench::on(device.clone());
+    // All but the few that commits take.
+    let most = 6 * u64::from(GROUP_PLACES) - 40;
+    let pages: Vec<PhysicalBlock> = (0..most).map(|_| bench.space.take_page().unwrap()).collect();
+    device.full.store(true, Ordering::Relaxed);
+    let require = |bench: &Bench| bench.space.require_room(64, Purpose::Grow).map_err(|error| error.kind());
+    assert_eq!(require(&bench), Err(ErrorKind::NoSpace));
+    assert_eq!(bench.space.take_data(1).unwrap_err().kind(), ErrorKind::NoSpace);
+    // 200 places here and there in each of the six groups, then some more.
+    let mut freed = pages.iter().step_by(pages.len() / 1200 + 1);
+    for _ in 0..2 {
+        freed.by_ref().take(550).for_each(|page| bench.space.free_page(*page).unwrap());
+        let generation = bench.commit();
+        bench.space.release(generation);
+        if bench.space.usage().tree_pages > pages.len() as u64 - 1000 {
+            assert_eq!(require(&bench), Err(ErrorKind::NoSpace));
+        }
+    }
+    for reopened in [false, true] {
+        if reopened {
+            bench.reopen();
+        }
+        assert_eq!(require(&bench), Ok(()), "reopened: {reopened}");
+    }
+    for _ in 0..64 + 1024 {
+        bench.space.take_page().unwrap();
+    }
+    assert!(!bench.space.broke_promise());
 }

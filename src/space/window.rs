@@ -5,6 +5,7 @@
 
 use std::ops::{ControlFlow, Range};
 
+use crate::device::look_at_pages;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::group::{CHECKSUM_PAGES, Group, GroupKind, GroupRecord, Place};
 use crate::tree::entries;
@@ -30,8 +31,8 @@ const fn worthwhile(kind: GroupKind) -> u32 {
     }
 }
 
-/// Groups that are looked at for free tree pages that lie together.
-const WINDOWS_TRIED_MAX: usize = 4;
+/// Groups that are looked into, when the file system is full, for freed places that nobody has looked at since the store was opened.
+const GROUPS_TRIED_MAX: usize = 64;
 
 /// Free places that the tree window keeps while the group tree itself is being changed.
 const TREE_WINDOW_MIN: u32 = 16;
@@ -47,43 +48,57 @@ impl Inner {
     pub fn set_window(&mut self, kind: GroupKind, window: Option<Window>) {
         match kind {
             GroupKind::Data => self.data_window = window,
-            GroupKind::Tree => {
-                if window.map(|window| window.group) != self.tree_window.map(|window| window.group) {
-                    self.tree_ready = 0;
-                }
-                self.tree_window = window;
-            }
+            GroupKind::Tree => self.tree_window = window,
         }
     }
 
-    /// Makes sure that the next `wanted` tree pages can be taken without asking the file system for space.
+    /// Makes sure that `wanted` tree pages can be taken without asking the file system for space, wherever they lie.
     pub fn ready_pages(&mut self, wanted: u32) -> Result<()> {
-        for _ in 0..WINDOWS_TRIED_MAX {
-            if self.tree_ready >= wanted {
-                return Ok(());
-            }
-            let Some(window) = self.tree_window else {
-                self.open_window(GroupKind::Tree, None)?;
-                continue;
+        if self.tree_ready >= wanted {
+            return Ok(());
+        }
+        self.tree_ready = self.count_ready();
+        let (mut tried, mut full) = (Vec::new(), None);
+        while self.tree_ready < wanted {
+            // The window's group comes first, so that new pages go on lying side by side.
+            let start = self.tree_window.map_or(0, |window| window.group.0);
+            let may_have_more =
+                |group: Group, record: &GroupRecord, free| record.kind == GroupKind::Tree && free > 0 && !tried.contains(&group);
+            let group = match self.find_group(start, may_have_more)? {
+                Some(group) => group,
+                None => match self.claim(GroupKind::Tree)? {
+                    Some(group) => group,
+                    None => return Err(full.unwrap_or_else(|| no_space(GroupKind::Tree))),
+                },
             };
-            self.load_bitmap(window.group)?;
-            loop {
-                let state = self.groups.get(&window.group.0).expect("a window's group is loaded");
-                let bitmap = state.bitmap.as_ref().expect("it was just loaded");
-                self.tree_ready = bitmap.count_free(state.held.as_ref(), window.next, state.secured);
-                if self.tree_ready >= wanted || state.secured == state.places {
-                    break;
-                }
-                let end = state.secured.max(window.next.0) + 1;
-                self.secure(window.group, end)?;
-            }
-            if self.tree_ready < wanted {
-                // Too little is left behind the window; what is left out here is found again when nothing better is.
-                self.window_exhausted(GroupKind::Tree, window)?;
+            tried.push(group);
+            match self.secure_until_ready(group, wanted) {
+                Err(error) if error.kind() == ErrorKind::NoSpace => full = Some(error),
+                result => result?,
             }
         }
-        // There are places enough, only scattered over many groups: a store as full as that has them secured already.
         Ok(())
+    }
+
+    /// Secures places of a group until enough are ready in all, or none of it is left.
+    fn secure_until_ready(&mut self, group: Group, wanted: u32) -> Result<()> {
+        self.load(group)?;
+        self.load_bitmap(group)?;
+        loop {
+            self.tree_ready = self.count_ready();
+            let state = self.groups.get(&group.0).expect("it was just loaded");
+            if self.tree_ready >= wanted || state.secured >= state.places {
+                return Ok(());
+            }
+            let end = state.secured + 1;
+            self.secure(group, end)?;
+        }
+    }
+
+    /// Tree pages that can be taken without asking the file system, as far as is known.
+    fn count_ready(&self) -> u32 {
+        let trees = self.groups.values().filter(|state| state.record.kind == GroupKind::Tree);
+        trees.map(GroupState::free_and_secured).sum()
     }
 
     /// The window reached the end of its group: start over there if that is worth it, else look elsewhere.
@@ -108,23 +123,53 @@ impl Inner {
             Err(error) if error.kind() == ErrorKind::NoSpace => error,
             result => return result,
         };
+        let group = self.group_with_space(kind)?.ok_or(full)?;
+        self.set_window(kind, Some(Window { group, next: Place(0) }));
+        Ok(())
+    }
+
+    /// A group in which freed places have space under them: one that was looked at, else one of the next few.
+    fn group_with_space(&mut self, kind: GroupKind) -> Result<Option<Group>> {
         let with_space =
             |(group, state): (&u64, &GroupState)| (state.record.kind == kind && state.free_and_secured() > 0).then_some(*group);
-        let group = self.groups.iter().filter_map(with_space).min().ok_or(full)?;
-        self.set_window(kind, Some(Window { group: Group(group), next: Place(0) }));
-        Ok(())
+        if let Some(group) = self.groups.iter().filter_map(with_space).min() {
+            return Ok(Some(Group(group)));
+        }
+        for _ in 0..GROUPS_TRIED_MAX {
+            let is_unknown = |group: Group| self.groups.get(&group.0).is_none_or(|state| state.bitmap.is_none());
+            let found = self.find_group(0, |group, record, free| record.kind == kind && free > 0 && is_unknown(group))?;
+            let Some(group) = found else { return Ok(None) };
+            self.load(group)?;
+            self.load_bitmap(group)?;
+            let state = self.groups.get(&group.0).expect("it was just loaded");
+            let free = state.bitmap.as_ref().and_then(|bitmap| bitmap.free_run(state.held.as_ref(), Place(0), state.places, 1));
+            let Some((place, _)) = free else { continue };
+            // What was in use once has space under it, which costs nothing to secure again.
+            match self.secure(group, place.0 + 1) {
+                Err(error) if error.kind() == ErrorKind::NoSpace => {}
+                result => return result.map(|()| Some(group)),
+            }
+        }
+        Ok(None)
     }
 
     /// Makes sure that the pages of one change of the group tree can be taken without a look into the group tree.
     pub fn prepare_tree_window(&mut self) -> Result<()> {
-        let after = match self.tree_window {
-            Some(window) if self.groups.get(&window.group.0).is_some_and(|state| state.free() >= TREE_WINDOW_MIN) => {
-                return Ok(());
-            }
-            Some(window) => Some(window.group),
-            None => None,
+        let ready = |state: &GroupState, from: Place| {
+            let free = |bitmap: &Bitmap| bitmap.count_free(state.held.as_ref(), from, state.secured);
+            state.record.kind == GroupKind::Tree && state.bitmap.as_ref().map_or(0, free) >= TREE_WINDOW_MIN
         };
-        match self.open_window(GroupKind::Tree, after) {
+        if let Some(window) = self.tree_window
+            && self.groups.get(&window.group.0).is_some_and(|state| ready(state, window.next))
+        {
+            return Ok(());
+        }
+        let group = self.groups.iter().filter(|(_, state)| ready(state, Place(0))).map(|(group, _)| *group).min();
+        if let Some(group) = group {
+            self.set_window(GroupKind::Tree, Some(Window { group: Group(group), next: Place(0) }));
+            return Ok(());
+        }
+        match self.open_window(GroupKind::Tree, self.tree_window.map(|window| window.group)) {
             // The last few places have to do.
             Err(_) if self.tree_window.is_some() => Ok(()),
             result => result,
@@ -136,24 +181,26 @@ impl Inner {
         let start = after.map_or(0, |group| group.0 + 1);
         let group = match self.search(kind, worthwhile(kind), start)? {
             Some(group) => group,
-            None => match self.claim_fresh(kind) {
-                Some(group) => group,
-                None => match self.claim_empty(kind)? {
-                    Some(group) => group,
-                    None => self.search(kind, 1, start)?.ok_or_else(|| match kind {
-                        GroupKind::Data => {
-                            Error::no_space("no space left in the store; delete or discard something, or grow the store")
-                        }
-                        GroupKind::Tree => {
-                            Error::no_space("no space left in the store for metadata; delete something or grow the store")
-                        }
-                    })?,
-                },
+            None => match self.claim(kind) {
+                Ok(Some(group)) => group,
+                Ok(None) => self.search(kind, 1, start)?.ok_or_else(|| no_space(kind))?,
+                Err(full) if full.kind() == ErrorKind::NoSpace => self.search(kind, 1, start)?.ok_or(full)?,
+                Err(error) => return Err(error),
             },
         };
-        self.load(group)?;
+        let lost = || Error::corrupt(format!("group {}: the group tree holds it where it is not looked for", group.0));
+        self.load(group)?.ok_or_else(lost)?;
         self.set_window(kind, Some(Window { group, next: Place(0) }));
         Ok(())
+    }
+
+    /// Takes a group that nobody uses: one that never was used, or one of the other kind in which nothing is left.
+    fn claim(&mut self, kind: GroupKind) -> Result<Option<Group>> {
+        match self.claim_fresh(kind) {
+            Ok(None) => self.claim_empty(kind),
+            Err(full) if full.kind() == ErrorKind::NoSpace => self.claim_empty(kind)?.ok_or(full).map(Some),
+            result => result,
+        }
     }
 
     /// The first group from `start` on, then from 0 on, whose record and number of free places fit.
@@ -186,7 +233,8 @@ impl Inner {
             Ok(found)
         };
         for range in [start..u64::MAX, 0..start] {
-            let found = [loaded(range.clone()), written(range)?].into_iter().flatten().min();
+            let written = look_at_pages(&*self.device, || written(range.clone()))?;
+            let found = [loaded(range), written].into_iter().flatten().min();
             if found.is_some() {
                 return Ok(found.map(Group));
             }
@@ -199,15 +247,12 @@ impl Inner {
     }
 
     /// Takes the first group that was never used.
-    fn claim_fresh(&mut self, kind: GroupKind) -> Option<Group> {
+    fn claim_fresh(&mut self, kind: GroupKind) -> Result<Option<Group>> {
         let group = Group(self.fresh);
-        let last = Group::count(self.store_blocks).checked_sub(1)?;
-        if group.0 > last {
-            return None;
-        }
+        let Some(last) = Group::count(self.store_blocks).checked_sub(1).filter(|last| group.0 <= *last) else { return Ok(None) };
         let tree_free = self.tree_places.saturating_sub(self.tree_pages + self.tree_held);
         if kind == GroupKind::Data && group.0 == last && tree_free < TREE_RESERVE_PAGES {
-            return None;
+            return Ok(None);
         }
         let places = group.places(self.store_blocks);
         // The first commit turns the slot, so the bitmap begins in slot 0.
@@ -216,11 +261,16 @@ impl Inner {
         state.bitmap = Some(Bitmap::new());
         state.bitmap_changed = true;
         self.groups.insert(group.0, state);
+        // The next commit writes its header, so a group without space for that is none.
+        if let Err(error) = self.secure(group, 1) {
+            self.groups.remove(&group.0);
+            return Err(error);
+        }
         self.fresh += 1;
         if kind == GroupKind::Tree {
             self.tree_places += u64::from(places);
         }
-        Some(group)
+        Ok(Some(group))
     }
 
     /// Takes a group of the other kind in which nothing is left.
@@ -244,6 +294,7 @@ impl Inner {
                     return Ok(None);
                 }
                 self.tree_places -= places;
+                self.tree_ready = 0;
             }
         }
         if let Some(state) = self.load(group)? {
@@ -252,4 +303,12 @@ impl Inner {
         self.checksums.retain(|key, _| key / u64::from(CHECKSUM_PAGES) != group.0);
         Ok(Some(group))
     }
+}
+
+/// Nothing of that kind can be had.
+pub(super) fn no_space(kind: GroupKind) -> Error {
+    Error::no_space(match kind {
+        GroupKind::Data => "no space left in the store; delete or discard something, or grow the store",
+        GroupKind::Tree => "no space left in the store for metadata; delete something or grow the store",
+    })
 }

@@ -14,7 +14,7 @@ use std::ops::ControlFlow;
 
 use super::extent;
 use super::lookup::at_or_before;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::entry::Extent;
 use crate::format::page::{PagePointer, Root};
 use crate::tree::Pages;
@@ -175,8 +175,16 @@ impl<'p, P: Pages> Side<'p, P> {
                 }
                 Ok(Some(extent.part(extent.logical, LogicalBlock(end))))
             }
-            Some(Pending::Page { pointer, level, .. }) => {
+            Some(Pending::Page { key: least, pointer, level }) => {
+                let mut next = self.key();
                 for part in parts(self.pages, pointer, level, self.first)?.rev() {
+                    let (Part::Child { key, .. } | Part::Entry { key, .. }) = part;
+                    // In a damaged tree several pointers could lead to one page, and the walk would last for ever; but no page
+                    // is read twice as long as keys rise.
+                    if key < least || key >= next {
+                        return Err(Error::corrupt(format!("page {}: its keys do not rise", pointer.page)));
+                    }
+                    next = key;
                     match part {
                         Part::Child { key, pointer, level } => self.pending.push(Pending::Page { key, pointer, level }),
                         Part::Entry { key, value } => {

@@ -9,6 +9,13 @@ use crate::format::page::Root;
 use crate::tree::{Dropped, PagesMut, entries};
 use crate::units::{Epoch, LogicalBlock};
 
+/// Pages that changing one run of an image takes at most, besides some for the way down: `pieces` extents are put in or taken out.
+/// They lie side by side. Of two neighbouring leaves one is at least a quarter full, else they would have been merged, so it takes
+/// more than 20 to touch another leaf, and more than that to split one.
+pub const fn pages_for(pieces: u64) -> u64 {
+    pieces.div_ceil(8)
+}
+
 /// Maps the extent's blocks to where it says. What lay there before is appended to `removed`, piece by piece, tombstones
 /// too; the extent is merged with its neighbours.
 pub fn insert<P: PagesMut>(

@@ -13,10 +13,12 @@ mod edit;
 mod lookup;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod unreadable;
 mod walk;
 
 pub use diff::{Change, diff};
-pub use edit::{insert, remove};
+pub use edit::{insert, pages_for, remove};
 pub use lookup::{next, parts_not_held};
 pub use walk::{walk, walk_born_after};
 
@@ -26,7 +28,10 @@ use crate::format::entry::{Extent, Value};
 use crate::units::{BLOCK_BYTES, DRIVE_BYTES_MAX};
 
 /// The extent in an entry that was read, once it is certain that it can be reckoned with.
-fn extent(key: u64, value: &Value) -> Result<Extent> {
+///
+/// # Errors
+/// `Corrupt` if no drive can have it.
+pub fn extent(key: u64, value: &Value) -> Result<Extent> {
     let extent = Extent::decode(key, value);
     let blocks = u64::from(extent.blocks);
     let within_drive = key < DRIVE_BYTES_MAX / BLOCK_BYTES && key + blocks <= DRIVE_BYTES_MAX / BLOCK_BYTES;

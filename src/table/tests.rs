@@ -6,7 +6,7 @@ use std::ops::{ControlFlow, Range};
 use proptest::prelude::*;
 
 use super::lookup::lookup;
-use super::{Change, diff, insert, next, parts_not_held, remove, walk, walk_born_after};
+use super::{Change, diff, insert, next, pages_for, parts_not_held, remove, walk, walk_born_after};
 use crate::error::ErrorKind;
 use crate::format::entry::Extent;
 use crate::format::page::Root;
@@ -461,4 +461,54 @@ fn an_extent_that_cannot_be_is_corrupt() {
         let compared = diff(&pages, &root, &Root::EMPTY, LogicalBlock(0), |_| unreachable!());
         assert_eq!(compared.unwrap_err().kind(), ErrorKind::Corrupt);
     }
+}
+
+/// A write is let begin if there is room for what its changes may take: a bound that does not hold is found out in the middle of
+/// the change, when it is too late. (A write counted as one change, 8 pages, however many extents it covered: over 40,000 it was
+/// let begin with 72 pages and took 240, over 200,000 more than the whole reserve.)
+#[test]
+fn a_change_takes_no_more_pages_than_were_asked_for() {
+    const WAY_DOWN: u64 = 64;
+    // Leaves that are full, half full, thinned out, and full and nearly empty in turn.
+    let fills: [fn(&mut MemoryPages) -> Root; 4] = [
+        |pages| (0..40_000).fold(Root::EMPTY, |root, block| write(pages, &root, block, 2 * block + 1, 1)),
+        |pages| (0..40_000).rev().fold(Root::EMPTY, |root, block| write(pages, &root, block, 2 * block + 1, 1)),
+        |pages| {
+            let full = (0..40_000).fold(Root::EMPTY, |root, block| write(pages, &root, block, 2 * block + 1, 1));
+            (0..40_000_u64).filter(|block| !block.is_multiple_of(4)).fold(full, |root, block| cut(pages, &root, block..block + 1))
+        },
+        |pages| {
+            let full = (0..40_000).fold(Root::EMPTY, |root, block| write(pages, &root, block, 2 * block + 1, 1));
+            let is_thinned = |block: &u64| (block / 169).is_multiple_of(2) && !block.is_multiple_of(169);
+            (0..40_000).filter(is_thinned).fold(full, |root, block| cut(pages, &root, block..block + 1))
+        },
+    ];
+    for (index, fill) in fills.into_iter().enumerate() {
+        for run in [1, 7, 40_000] {
+            let mut pages = MemoryPages::new();
+            let root = fill(&mut pages);
+            pages.freeze();
+            let (mut removed, mut pieces) = (Vec::new(), 0);
+            let (before, mut after) = (pages.last, root);
+            for block in (0..40_000).step_by(run as usize) {
+                let blocks = run.min(40_000 - block);
+                let extent = Extent {
+                    logical: LogicalBlock(block),
+                    physical: Some(PhysicalBlock(200_000 + 2 * block)),
+                    blocks: blocks as u32,
+                    birth: pages.epoch,
+                };
+                after = insert(&mut pages, &after, extent, &mut removed, &mut Vec::new()).unwrap();
+                pieces += 1;
+            }
+            let taken = pages.last.0 - before.0;
+            let allowed = WAY_DOWN + pages_for(pieces + removed.len() as u64);
+            assert!(taken <= allowed, "fill {index}, runs of {run}: {taken} pages taken, {allowed} asked for");
+        }
+    }
+}
+
+fn cut(pages: &mut MemoryPages, root: &Root, range: Range<u64>) -> Root {
+    let range = LogicalBlock(range.start)..LogicalBlock(range.end);
+    remove(pages, root, range, usize::MAX, None, &mut Vec::new(), &mut Vec::new()).unwrap().0
 }

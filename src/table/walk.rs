@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 
 use super::extent;
-use crate::error::Result;
-use crate::format::entry::Extent;
+use crate::error::{Error, Result};
+use crate::format::entry::{Extent, Value};
 use crate::format::page::Root;
 use crate::tree::{Pages, entries};
 use crate::units::{Epoch, LogicalBlock};
@@ -16,7 +16,8 @@ pub fn walk(
     from: LogicalBlock,
     mut found: impl FnMut(Extent) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
-    entries::visit(pages, root, from.0, &mut |key, value| match extent(key, value)? {
+    let mut end = LogicalBlock(0);
+    entries::visit(pages, root, from.0, &mut |key, value| match next_extent(key, value, &mut end)? {
         extent if extent.end() > from => found(extent),
         _ => Ok(ControlFlow::Continue(())),
     })
@@ -31,8 +32,19 @@ pub fn walk_born_after(
     from: LogicalBlock,
     mut found: impl FnMut(Extent) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
-    entries::visit_born_after(pages, root, epoch, from.0, &mut |key, value| match extent(key, value)? {
+    let mut end = LogicalBlock(0);
+    entries::visit_born_after(pages, root, epoch, from.0, &mut |key, value| match next_extent(key, value, &mut end)? {
         extent if extent.birth > epoch && extent.end() > from => found(extent),
         _ => Ok(ControlFlow::Continue(())),
     })
+}
+
+/// The extent in an entry; it must begin behind the `end` of the one before.
+fn next_extent(key: u64, value: &Value, end: &mut LogicalBlock) -> Result<Extent> {
+    let extent = extent(key, value)?;
+    if extent.logical < *end {
+        return Err(Error::corrupt(format!("two extents of one table hold block {key}")));
+    }
+    *end = extent.end();
+    Ok(extent)
 }

@@ -8,7 +8,7 @@
 //! 2. Nothing beneath a page that someone else holds is read.
 
 use super::layout::{Fixed, Layout};
-use super::search::{child, dropped, read, top};
+use super::search::{self, child, dropped, lost_entries, read, top};
 use super::{Dropped, PagesMut};
 use crate::error::Result;
 use crate::format::entry::{self, encode_pointer};
@@ -51,7 +51,7 @@ fn consume_page<P: PagesMut>(
         *budget -= 1;
         return Ok(None);
     }
-    let count = page::count(read::<Fixed>(pages, pointer, level)?);
+    let count = search::count::<Fixed>(read::<Fixed>(pages, pointer, level)?, level);
     let mut gone = 0;
     let mut first_child = None;
     while gone < count && *budget > 0 {
@@ -78,6 +78,10 @@ fn consume_page<P: PagesMut>(
     let rest = if pages.writable(pointer) { pointer } else { pages.copy(pointer, level, Fixed::LEAF)? };
     if rest != pointer {
         consumer.free_page(pages, &old)?;
+    }
+    // What was read before may have been something else than what was copied now.
+    if gone >= page::count(read::<Fixed>(pages, rest, level)?) {
+        return Err(lost_entries(pointer));
     }
     let page = pages.edit(rest);
     take_front(page, gone);

@@ -9,11 +9,11 @@
 //! 2. A page that does not change keeps the key that its parent has for it. (Comparing two trees relies on it.)
 
 use super::layout::{Fixed, Layout, Place};
-use super::search::{child, child_index, dropped as dropped_page, first_key, place, read, top};
+use super::search::{child, child_index, count, dropped as dropped_page, first_key, lost_entries, place, read, top};
 use super::{Dropped, Pages, PagesMut};
 use crate::error::{Error, Result};
 use crate::format::entry::{self, encode_pointer};
-use crate::format::page::{self, LEVEL_MAX, PAYLOAD_LEN, PageKind, PagePointer, Root};
+use crate::format::page::{self, LEVEL_MAX, PAYLOAD_LEN, Page, PageKind, PagePointer, Root};
 
 /// A page, and the page to its right if it had to be split.
 struct Placed {
@@ -59,20 +59,22 @@ fn insert_below<L: Layout, P: PagesMut>(
     dropped: &mut Vec<Dropped>,
 ) -> Result<Placed> {
     let page = read::<L>(pages, pointer, level)?;
-    let count = page::count(page);
     if level == 0 {
-        let place = place::<L>(page, key);
         let pointer = writable::<L, P>(pages, pointer, level, dropped)?;
-        let split = put::<L, P>(pages, pointer, L::LEAF, 0, place, key, item, rightmost && place.index == count)?;
+        let page = pages.edit(pointer);
+        let place = place::<L>(page, key);
+        let at_end = rightmost && place.index == page::count(page);
+        let split = put::<L, P>(pages, pointer, L::LEAF, 0, place, key, item, at_end)?;
         return Ok(Placed { pointer, split });
     }
+    let count = count::<L>(page, level);
     let index = child_index(page, key);
     let (child_key, child) = (entry::key(page, index), child(page, index));
     let below = insert_below::<L, P>(pages, child, level - 1, rightmost && index + 1 == count, key, item, dropped)?;
     if below.pointer == child && below.split.is_none() && child_key <= key {
         return Ok(Placed { pointer, split: None });
     }
-    let pointer = writable::<L, P>(pages, pointer, level, dropped)?;
+    let pointer = branch_with::<L, P>(pages, pointer, level, index, dropped)?;
     // Only the first child may be asked to hold a key that is lower than its own.
     entry::put(pages.edit(pointer), index, child_key.min(key), &encode_pointer(below.pointer));
     let Some((right_key, right)) = below.split else { return Ok(Placed { pointer, split: None }) };
@@ -141,19 +143,22 @@ fn remove_below<L: Layout, P: PagesMut>(
     dropped: &mut Vec<Dropped>,
 ) -> Result<Below<L::Owned>> {
     let page = read::<L>(pages, pointer, level)?;
-    let count = page::count(page);
+    let count = count::<L>(page, level);
     if level == 0 {
-        let place = place::<L>(page, key);
-        if !place.found {
+        if !place::<L>(page, key).found {
             return Ok(None);
         }
+        let take = |page: &mut Page| match place::<L>(page, key) {
+            Place { index, found: true } => Ok(L::take(page, index)),
+            _ => Err(lost_entries(pointer)),
+        };
         if count == 1 {
-            let mut last = *page;
+            let item = take(&mut copied::<L>(page, pointer, level)?)?;
             dropped.push(Dropped { pointer, level, first_key: key });
-            return Ok(Some((None, L::take(&mut last, 0))));
+            return Ok(Some((None, item)));
         }
-        let pointer = writable::<L, P>(pages, pointer, level, dropped)?;
-        return Ok(Some((Some(pointer), L::take(pages.edit(pointer), place.index))));
+        let writable = writable::<L, P>(pages, pointer, level, dropped)?;
+        return Ok(Some((Some(writable), take(pages.edit(writable))?)));
     }
     let index = child_index(page, key);
     let (page_key, child) = (entry::key(page, 0), child(page, index));
@@ -163,7 +168,7 @@ fn remove_below<L: Layout, P: PagesMut>(
             dropped.push(Dropped { pointer, level, first_key: page_key });
             return Ok(Some((None, item)));
         }
-        let pointer = writable::<L, P>(pages, pointer, level, dropped)?;
+        let pointer = branch_with::<L, P>(pages, pointer, level, index, dropped)?;
         Fixed::take(pages.edit(pointer), index);
         return Ok(Some((Some(pointer), item)));
     };
@@ -171,7 +176,7 @@ fn remove_below<L: Layout, P: PagesMut>(
     if below == child && neighbour.is_none() {
         return Ok(Some((Some(pointer), item)));
     }
-    let pointer = writable::<L, P>(pages, pointer, level, dropped)?;
+    let pointer = branch_with::<L, P>(pages, pointer, level, index.max(neighbour.unwrap_or(0)), dropped)?;
     let branch = pages.edit(pointer);
     entry::put(branch, index, entry::key(branch, index), &encode_pointer(below));
     if let Some(neighbour) = neighbour {
@@ -199,7 +204,7 @@ fn neighbour_to_merge<L: Layout, P: Pages>(
     }
     let branch = read::<L>(pages, branch, level)?;
     for neighbour in [index.checked_sub(1), Some(index + 1)].into_iter().flatten() {
-        if neighbour < page::count(branch) && (own + used(child(branch, neighbour))?) * 4 <= PAYLOAD_LEN * 3 {
+        if neighbour < count::<Fixed>(branch, level) && (own + used(child(branch, neighbour))?) * 4 <= PAYLOAD_LEN * 3 {
             return Ok(Some(neighbour));
         }
     }
@@ -219,10 +224,14 @@ fn merge<L: Layout, P: PagesMut>(
     let page = pages.edit(branch);
     let (kept, given_up) = (child(page, index), child(page, neighbour));
     let kept = writable::<L, P>(pages, kept, level - 1, dropped)?;
-    let mut moved = *read::<L>(pages, given_up, level - 1)?;
+    let mut moved = copied::<L>(read::<L>(pages, given_up, level - 1)?, given_up, level - 1)?;
     dropped.push(Dropped { pointer: given_up, level: level - 1, first_key: first_key::<L>(&moved, level - 1) });
+    let used = |page: &Page| if level == 1 { L::used(page) } else { Fixed::used(page) };
     let append = if level == 1 { L::append } else { Fixed::append };
     let joined = pages.edit(kept);
+    if used(joined) + used(&moved) > PAYLOAD_LEN {
+        return Err(lost_entries(given_up));
+    }
     if neighbour < index {
         append(&mut moved, joined);
     }
@@ -247,6 +256,28 @@ pub fn writable<L: Layout, P: PagesMut>(
     }
     let old = dropped_page::<L>(pages, pointer, level)?;
     let copy = pages.copy(pointer, level, L::LEAF)?;
+    // The page is looked at anew: what was checked before may have become unreadable before it was copied.
+    read::<L>(pages, copy, level)?;
     dropped.push(old);
+    Ok(copy)
+}
+
+/// A branch that may be changed and has a child `index`.
+fn branch_with<L: Layout, P: PagesMut>(
+    pages: &mut P,
+    pointer: PagePointer,
+    level: u8,
+    index: usize,
+    dropped: &mut Vec<Dropped>,
+) -> Result<PagePointer> {
+    let branch = writable::<L, P>(pages, pointer, level, dropped)?;
+    if index < page::count(pages.edit(branch)) { Ok(branch) } else { Err(lost_entries(pointer)) }
+}
+
+/// A copy of a page, whose count and slots can be relied on.
+fn copied<L: Layout>(page: &Page, pointer: PagePointer, level: u8) -> Result<Page> {
+    let copy = *page;
+    let checked = if level == 0 { L::check(&copy) } else { Fixed::check(&copy) };
+    checked.map_err(|_| lost_entries(pointer))?;
     Ok(copy)
 }

@@ -6,11 +6,11 @@
 use std::ops::ControlFlow;
 
 use super::layout::Fixed;
-use super::search::{self, child, child_index, place, read, top};
+use super::search::{self, child, child_index, count, place, read, top};
 use super::{Dropped, Pages, PagesMut, edit};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::entry::{self, Value};
-use crate::format::page::{self, Page, PagePointer, Root};
+use crate::format::page::{Page, PagePointer, Root};
 use crate::units::{Epoch, PhysicalBlock};
 
 /// The value under `key`.
@@ -35,12 +35,13 @@ pub fn floor(pages: &impl Pages, root: &Root, key: u64) -> Result<Option<(u64, V
     }
     let leaf = read::<Fixed>(pages, pointer, 0)?;
     let place = place::<Fixed>(leaf, key);
-    match (place.found, place.index.checked_sub(1), before) {
-        (true, _, _) => Ok(Some(entry_at(leaf, place.index))),
-        (false, Some(index), _) => Ok(Some(entry_at(leaf, index))),
-        (false, None, Some((pointer, level))) => edge(pages, pointer, level, |page| page::count(page) - 1).map(Some),
-        (false, None, None) => Ok(None),
-    }
+    let found = match (place.found, place.index.checked_sub(1), before) {
+        (true, _, _) => entry_at(leaf, place.index),
+        (false, Some(index), _) => entry_at(leaf, index),
+        (false, None, Some((pointer, level))) => edge(pages, pointer, level, |page| count::<Fixed>(page, 0).saturating_sub(1))?,
+        (false, None, None) => return Ok(None),
+    };
+    if found.0 <= key { Ok(Some(found)) } else { Err(out_of_order(found.0)) }
 }
 
 /// The entry with the smallest key that is not below `key`.
@@ -50,18 +51,24 @@ pub fn ceiling(pages: &impl Pages, root: &Root, key: u64) -> Result<Option<(u64,
     for level in (1..=level).rev() {
         let branch = read::<Fixed>(pages, pointer, level)?;
         let index = child_index(branch, key);
-        if index + 1 < page::count(branch) {
+        if index + 1 < count::<Fixed>(branch, level) {
             behind = Some((child(branch, index + 1), level - 1));
         }
         pointer = child(branch, index);
     }
     let leaf = read::<Fixed>(pages, pointer, 0)?;
     let place = place::<Fixed>(leaf, key);
-    match behind {
-        _ if place.index < page::count(leaf) => Ok(Some(entry_at(leaf, place.index))),
-        Some((pointer, level)) => edge(pages, pointer, level, |_| 0).map(Some),
-        None => Ok(None),
-    }
+    let found = match behind {
+        _ if place.index < count::<Fixed>(leaf, 0) => entry_at(leaf, place.index),
+        Some((pointer, level)) => edge(pages, pointer, level, |_| 0)?,
+        None => return Ok(None),
+    };
+    if found.0 >= key { Ok(Some(found)) } else { Err(out_of_order(found.0)) }
+}
+
+/// Who asks for what comes next relies on getting ahead.
+fn out_of_order(key: u64) -> Error {
+    Error::corrupt(format!("a page of a tree has key {key} where it cannot stand"))
 }
 
 /// One thing that stands in a page.
@@ -93,7 +100,7 @@ pub fn parts<'p, P: Pages>(
 ) -> Result<impl DoubleEndedIterator<Item = Part> + use<'p, P>> {
     let page = read::<Fixed>(pages, pointer, level)?;
     let first = if level == 0 { place::<Fixed>(page, from).index } else { child_index(page, from) };
-    Ok((first..page::count(page)).map(move |index| match level {
+    Ok((first..count::<Fixed>(page, level)).map(move |index| match level {
         0 => Part::Entry { key: entry::key(page, index), value: entry::value(page, index) },
         _ => Part::Child { key: entry::key(page, index), pointer: child(page, index), level: level - 1 },
     }))

@@ -20,6 +20,8 @@ pub struct Place {
 pub trait Layout {
     /// The kind of the leaves that are laid out like this.
     const LEAF: PageKind;
+    /// No page holds more entries.
+    const COUNT_MAX: usize;
     /// What stands under a key.
     type Item: ?Sized;
     /// The same, taken out of a page.
@@ -48,6 +50,7 @@ pub struct Fixed;
 
 impl Layout for Fixed {
     const LEAF: PageKind = PageKind::EntryLeaf;
+    const COUNT_MAX: usize = ENTRIES_PER_PAGE;
     type Item = Value;
     type Owned = Value;
 
@@ -115,7 +118,7 @@ pub struct Records;
 
 impl Records {
     fn all(page: &Page) -> impl Iterator<Item = (u64, &[u8])> {
-        (0..page::count(page)).map(|index| (leaf_key(page, index), leaf_value(page, index)))
+        (0..page::count(page).min(Self::COUNT_MAX)).map(|index| (leaf_key(page, index), leaf_value(page, index)))
     }
 
     fn all_with<'a>(page: &'a Page, place: Place, key: u64, item: &'a [u8]) -> Vec<(u64, &'a [u8])> {
@@ -135,6 +138,7 @@ impl Records {
 
 impl Layout for Records {
     const LEAF: PageKind = PageKind::RecordLeaf;
+    const COUNT_MAX: usize = PAYLOAD_LEN / leaf_cost(0);
     type Item = [u8];
     type Owned = Vec<u8>;
 

@@ -21,7 +21,8 @@ use crate::units::{Epoch, Generation, PhysicalBlock};
 pub(crate) struct MemoryPages {
     pages: HashMap<PhysicalBlock, Box<Page>>,
     fresh: HashSet<PhysicalBlock>,
-    last: PhysicalBlock,
+    /// The page made last: they are numbered.
+    pub(crate) last: PhysicalBlock,
     /// The birth of the pages made now.
     pub(crate) epoch: Epoch,
     /// How many pages were read so far.
@@ -53,6 +54,11 @@ impl MemoryPages {
         self.pages.keys().copied().collect()
     }
 
+    /// A page's bytes, unchecked.
+    pub(crate) fn bytes(&self, page: PhysicalBlock) -> Option<&Page> {
+        self.pages.get(&page).map(|page| &**page)
+    }
+
     /// A page's bytes, whatever state it is in.
     pub(crate) fn raw(&mut self, page: PhysicalBlock) -> &mut Page {
         self.pages.get_mut(&page).expect("the page exists")
@@ -63,6 +69,12 @@ impl MemoryPages {
         self.pages.insert(number, Box::new(page));
         self.fresh.insert(number);
         PagePointer { page: number, birth: self.epoch, crc: 0 }
+    }
+
+    /// Makes a page of these contents.
+    pub(crate) fn adopt(&mut self, mut page: Page) -> PagePointer {
+        page::readdress(&mut page, self.next_number(), self.epoch, Generation(1));
+        self.insert(page)
     }
 
     fn next_number(&mut self) -> PhysicalBlock {
@@ -94,9 +106,8 @@ impl PagesMut for MemoryPages {
     }
 
     fn copy(&mut self, pointer: PagePointer, level: u8, leaf: PageKind) -> Result<PagePointer> {
-        let mut page = *self.read(pointer, level, leaf)?;
-        page::readdress(&mut page, self.next_number(), self.epoch, Generation(1));
-        Ok(self.insert(page))
+        let page = *self.read(pointer, level, leaf)?;
+        Ok(self.adopt(page))
     }
 
     fn edit(&mut self, pointer: PagePointer) -> &mut Page {

@@ -14,11 +14,12 @@ use std::sync::Arc;
 
 use super::Pages;
 use crate::device::{Device, Lend};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::entry;
 use crate::format::group;
 use crate::format::page::{self, Page, PageKind, PagePointer, Root};
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::Ordering;
+use crate::sync::plain::AtomicU64;
 use crate::units::{BLOCK_BYTES, Epoch, Generation, PhysicalBlock};
 
 /// The pages of some trees, changed and unchanged.
@@ -53,6 +54,11 @@ impl WorkingSet {
     /// How many pages are on the heap.
     pub fn changed_pages(&self) -> usize {
         self.changed.len()
+    }
+
+    /// Does the device reach up to block `end`?
+    pub fn reaches(&self, end: PhysicalBlock) -> bool {
+        end.0 <= self.device.len_bytes() / BLOCK_BYTES
     }
 
     /// Was the page made in the working generation?
@@ -154,29 +160,44 @@ impl WorkingSet {
 impl Pages for WorkingSet {
     fn read(&self, pointer: PagePointer, level: u8, leaf: PageKind) -> Result<&Page> {
         if let Some(changed) = self.changed.get(&pointer.page.0) {
+            let kind = if level == 0 { leaf } else { PageKind::Branch };
+            // In a damaged store a tree may lead to a place that was free, and now holds a page of another tree.
+            if page::level(&changed.page) != level || page::kind(&changed.page) != Some(kind) {
+                return Err(Error::corrupt(format!("page {}: it was free and is in use again", pointer.page)));
+            }
             return Ok(&changed.page);
         }
         if group::place_of(pointer.page).is_none() {
             return Err(Error::corrupt(format!("page {}: no tree page can be there", pointer.page)));
         }
-        let page = mapped_page(&*self.device, pointer.page)?;
-        if !self.verified.contains(pointer.page) {
-            page::verify_pointed(page, self.seed, pointer, level, leaf).map_err(Error::corrupt)?;
-            if page::count(page) == 0 {
-                return Err(Error::corrupt(format!("page {}: it is empty", pointer.page)));
-            }
-            self.verified.insert(pointer.page);
-        }
-        Ok(page)
+        mapped_page(&*self.device, &self.verified, pointer.page, |page| {
+            page::verify_pointed(page, self.seed, pointer, level, leaf)?;
+            if page::count(page) == 0 { Err(format!("page {}: it is empty", pointer.page)) } else { Ok(()) }
+        })
     }
 }
 
-/// The page in block `at`, where it lies in the map.
-pub fn mapped_page(device: &dyn Device, at: PhysicalBlock) -> Result<&Page> {
+/// The page in block `at` where it lies in the map, checked by `verify` at its first use, and at each use once the map had a page
+/// that could not be read.
+pub fn mapped_page<'a>(
+    device: &'a dyn Device,
+    verified: &VerifiedPages,
+    at: PhysicalBlock,
+    verify: impl FnOnce(&Page) -> Result<(), String>,
+) -> Result<&'a Page> {
     if at.0 >= device.len_bytes() / BLOCK_BYTES {
         return Err(Error::corrupt(format!("page {at}: it lies behind the end of the store")));
     }
-    Ok(device.mapped(at.offset()..at.offset() + BLOCK_BYTES, Lend::promise()).try_into().expect("a block is as long as a page"))
+    let bytes = device.mapped(at.offset()..at.offset() + BLOCK_BYTES, Lend::page());
+    let page = bytes.try_into().expect("a block is as long as a page");
+    if !verified.contains(at) || device.faults(Lend::page()) > 0 {
+        verify(page).map_err(|failed| match device.faults(Lend::page()) {
+            0 => Error::corrupt(failed),
+            _ => Error::new(ErrorKind::Io, format!("{failed}: it could not be read")),
+        })?;
+        verified.insert(at);
+    }
+    Ok(page)
 }
 
 /// Pages whose checksum was found right since the store was opened: a fixed half MiB, whatever the store's size.

@@ -23,7 +23,7 @@ pub struct Held {
     /// Two images share a block if and only if this is equal.
     pub identity: u64,
     /// The moment of the write.
-    born: u64,
+    pub born: u64,
     /// All 4096 of them; behind the end of the image they are zero.
     pub bytes: Arc<[u8]>,
 }
@@ -121,12 +121,14 @@ impl Image {
 }
 
 /// A point of the history tree, which never forgets: the root, or a snapshot, deleted or not.
+#[derive(Clone)]
 struct Point {
     parent: Option<usize>,
     moment: u64,
     alive: bool,
 }
 
+#[derive(Clone)]
 pub struct DriveModel {
     pub uuid: Uuid,
     pub name: String,
@@ -138,6 +140,7 @@ pub struct DriveModel {
     frozen: u64,
 }
 
+#[derive(Clone)]
 pub struct SnapshotModel {
     pub uuid: Uuid,
     pub name: String,
@@ -147,6 +150,7 @@ pub struct SnapshotModel {
     point: usize,
 }
 
+#[derive(Clone)]
 pub struct BookmarkModel {
     pub uuid: Uuid,
     pub name: String,
@@ -171,6 +175,7 @@ pub struct Survivors {
     pub at_most: BTreeSet<Uuid>,
 }
 
+#[derive(Clone)]
 pub struct Model {
     /// In order of creation.
     pub drives: Vec<DriveModel>,
@@ -178,7 +183,7 @@ pub struct Model {
     pub snapshots: Vec<SnapshotModel>,
     points: Vec<Point>,
     moment: u64,
-    writes: u64,
+    pub writes: u64,
 }
 
 impl Model {
@@ -230,15 +235,22 @@ impl Model {
 
     /// Whole blocks become holes, the rest is written with zeroes. Returns what [`Model::write`] returns.
     pub fn write_zeroes(&mut self, drive: usize, range: Range<u64>) -> Vec<u64> {
-        let whole = whole_blocks(&range, self.drives[drive].image.size);
-        if whole.is_empty() {
-            return self.write(drive, range.start, &vec![0; (range.end - range.start) as usize]);
-        }
-        let (head, tail) = (range.start..whole.start * BLOCK, whole.end.saturating_mul(BLOCK)..range.end);
-        let mut undecided = self.write(drive, head.start, &vec![0; (head.end - head.start) as usize]);
-        self.punch(drive, whole);
-        if tail.start < tail.end {
-            undecided.extend(self.write(drive, tail.start, &vec![0; (tail.end - tail.start) as usize]));
+        let undecided = self.zero_edges(drive, &range);
+        self.punch(drive, whole_blocks(&range, self.drives[drive].image.size));
+        undecided
+    }
+
+    /// What zeroing a range does first: the blocks that it covers in part are written. Returns what [`Model::write`] returns.
+    pub fn zero_edges(&mut self, drive: usize, range: &Range<u64>) -> Vec<u64> {
+        let whole = whole_blocks(range, self.drives[drive].image.size);
+        let edges = if whole.is_empty() {
+            [range.clone(), range.end..range.end]
+        } else {
+            [range.start..whole.start * BLOCK, whole.end.saturating_mul(BLOCK).min(range.end)..range.end]
+        };
+        let mut undecided = Vec::new();
+        for edge in edges {
+            undecided.extend(self.write(drive, edge.start, &vec![0; (edge.end - edge.start) as usize]));
         }
         undecided
     }
@@ -378,6 +390,24 @@ impl Model {
         identities.len() as u64 * BLOCK
     }
 
+    // --- blocks ------------------------------------------------------------------------------------------------
+
+    pub fn held_by_another(&self, drive: usize, address: u64, identity: u64) -> bool {
+        let drives = self.drives.iter().enumerate().filter(|(index, _)| *index != drive).map(|(_, drive)| &drive.image);
+        let snapshots = self.snapshots.iter().map(|snapshot| &snapshot.image);
+        let bookmarks = self.drives[drive].bookmarks.iter().map(|bookmark| &bookmark.image);
+        drives.chain(snapshots).chain(bookmarks).any(|image| image.holds(address, identity))
+    }
+
+    pub fn punch(&mut self, drive: usize, addresses: Range<u64>) {
+        let image = &mut self.drives[drive].image;
+        let held: Vec<u64> = image.blocks.range(addresses).map(|(address, _)| *address).collect();
+        for address in held {
+            image.blocks.remove(&address);
+            image.touched.insert(address, self.moment);
+        }
+    }
+
     // --- private -----------------------------------------------------------------------------------------------
 
     fn images(&self) -> impl Iterator<Item = &Image> {
@@ -430,22 +460,6 @@ impl Model {
         image.blocks.insert(address, Held { identity: self.writes, born: self.moment, bytes: bytes.into() });
         image.touched.insert(address, self.moment);
     }
-
-    fn held_by_another(&self, drive: usize, address: u64, identity: u64) -> bool {
-        let drives = self.drives.iter().enumerate().filter(|(index, _)| *index != drive).map(|(_, drive)| &drive.image);
-        let snapshots = self.snapshots.iter().map(|snapshot| &snapshot.image);
-        let bookmarks = self.drives[drive].bookmarks.iter().map(|bookmark| &bookmark.image);
-        drives.chain(snapshots).chain(bookmarks).any(|image| image.holds(address, identity))
-    }
-
-    fn punch(&mut self, drive: usize, addresses: Range<u64>) {
-        let image = &mut self.drives[drive].image;
-        let held: Vec<u64> = image.blocks.range(addresses).map(|(address, _)| *address).collect();
-        for address in held {
-            image.blocks.remove(&address);
-            image.touched.insert(address, self.moment);
-        }
-    }
 }
 
 /// What is younger than a snapshot, while going from the youngest to the oldest of a drive.
@@ -475,7 +489,7 @@ impl<'a> Younger<'a> {
 }
 
 /// The blocks that lie whole in `range`; the last block of the image counts as whole if its bytes do.
-fn whole_blocks(range: &Range<u64>, size: u64) -> Range<u64> {
+pub fn whole_blocks(range: &Range<u64>, size: u64) -> Range<u64> {
     let start = range.start.div_ceil(BLOCK);
     let end = if range.end == size { size.div_ceil(BLOCK) } else { range.end / BLOCK };
     start..end.max(start)

@@ -3,7 +3,7 @@
 //! This reader shares no code with the engine. It finds every page that the last commit uses, so that tests can damage
 //! exactly those, and it reads drives, so that the page is known to be enough.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
@@ -137,6 +137,20 @@ impl Picture {
         used.sort_unstable();
         used.dedup();
         used
+    }
+
+    /// Every block of data that some version of the last commit holds.
+    #[allow(dead_code)] // For the test of every bit.
+    pub fn used_data(&self) -> BTreeSet<u64> {
+        let mut unused = Vec::new();
+        let mut blocks = BTreeSet::new();
+        for version in self.records(VERSION_RECORD, &mut unused) {
+            for (_, value) in self.entries_of(&record_root_at(&version, TABLE), Use::ExtentTable, &mut unused) {
+                let (physical, count) = (u48_at(&value, 0), u64::from(u32_at(&value, 12)));
+                blocks.extend((0..count).filter(|_| physical != 0).map(|index| physical + index));
+            }
+        }
+        blocks
     }
 
     /// The live image of the only drive that has this many bytes, read block by block, each checked against its checksum.

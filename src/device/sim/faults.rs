@@ -34,12 +34,62 @@ pub struct Fault {
     pub error: io::ErrorKind,
 }
 
+/// What a device is asked for, as far as it can fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// Bytes, by a read or out of the map.
+    Read,
+    /// To take bytes.
+    Write,
+    /// To make durable what was written.
+    Sync,
+    /// To secure space.
+    Allocate,
+    /// To become longer.
+    Grow,
+}
+
+impl Asked {
+    /// Is it uncertain what the disk holds after such an operation failed?
+    #[must_use]
+    pub fn is_fatal(self) -> bool {
+        matches!(self, Self::Write | Self::Sync)
+    }
+}
+
+/// What failed since a fault was set, and what was asked for afterwards.
+///
+/// ```
+/// use floe::Device;
+/// use floe::sim::{Asked, Fault, Lasts, SimDevice};
+///
+/// let device = SimDevice::new(1 << 20)?;
+/// device.fail(Some(Fault { operation: 0, lasts: Lasts::Once, error: std::io::ErrorKind::Other }));
+/// assert!(device.sync().is_err());
+/// device.sync()?;
+/// let failures = device.failures();
+/// // Whoever syncs again after a failed sync is told a lie.
+/// assert_eq!((failures.fatal, failures.after_fatal), (Some(Asked::Sync), 1));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Failures {
+    /// The first operation that failed.
+    pub first: Option<Asked>,
+    /// The last one.
+    pub last: Option<Asked>,
+    /// The first write or sync that failed.
+    pub fatal: Option<Asked>,
+    /// How many writes and syncs were asked for after that one.
+    pub after_fatal: u64,
+}
+
 /// Counts operations and lets them fail.
 #[derive(Default)]
 pub(super) struct Faults {
     operations: u64,
     fault: Option<Fault>,
-    struck: bool,
+    failures: Failures,
 }
 
 impl Faults {
@@ -48,17 +98,18 @@ impl Faults {
     }
 
     pub fn set(&mut self, fault: Option<Fault>) {
-        (self.fault, self.struck) = (fault, false);
+        (self.fault, self.failures) = (fault, Failures::default());
     }
 
-    pub fn struck(&self) -> bool {
-        self.struck
+    pub fn failures(&self) -> Failures {
+        self.failures
     }
 
     /// One more operation: may it succeed?
-    pub fn next(&mut self) -> io::Result<()> {
+    pub fn next(&mut self, asked: Asked) -> io::Result<()> {
         let number = self.operations;
         self.operations += 1;
+        self.failures.after_fatal += u64::from(self.failures.fatal.is_some() && asked.is_fatal());
         let strikes = |fault: &Fault| match fault.lasts {
             Lasts::Once => number == fault.operation,
             Lasts::ForEver => number >= fault.operation,
@@ -66,7 +117,11 @@ impl Faults {
         match self.fault.filter(strikes) {
             None => Ok(()),
             Some(fault) => {
-                self.struck = true;
+                self.failures.first.get_or_insert(asked);
+                self.failures.last = Some(asked);
+                if asked.is_fatal() {
+                    self.failures.fatal.get_or_insert(asked);
+                }
                 Err(io::Error::new(fault.error, format!("simulated failure of operation {number}")))
             }
         }

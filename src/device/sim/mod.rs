@@ -6,15 +6,18 @@
 
 mod disk;
 mod faults;
+#[cfg(test)]
+mod tests;
 
 pub use disk::{Disk, Event, Loss};
-pub use faults::{Fault, Lasts};
+pub use faults::{Asked, Failures, Fault, Lasts};
 
 use std::io;
 use std::ops::Range;
 
 use super::{Device, Lend, MemoryDevice};
 use crate::sync::Mutex;
+use disk::SECTOR_BYTES;
 use faults::Faults;
 
 /// A device that can lose power, fail and rot on demand.
@@ -46,6 +49,8 @@ struct State {
     faults: Faults,
     /// What was done to the disk so far, if somebody wants to know.
     events: Option<Vec<Event>>,
+    /// What happens before a sync, and before how many others.
+    meanwhile: Option<(u64, Box<dyn FnOnce() + Send>)>,
 }
 
 impl SimDevice {
@@ -57,14 +62,15 @@ impl SimDevice {
         Self::over(Disk::new(len_bytes))
     }
 
-    /// A device whose disk is `disk`, with nothing in its page cache.
+    /// A device whose disk is `disk`, with the same in its page cache: nothing if it comes from a power cut, and what a failed sync
+    /// lost if it does not.
     ///
     /// # Errors
     /// As [`SimDevice::new`].
     pub fn over(disk: Disk) -> io::Result<Self> {
         let cache = MemoryDevice::new(disk.len_bytes())?;
-        disk.visit_durable(|bytes, offset| cache.write_at(bytes, offset))?;
-        Ok(Self { cache, state: Mutex::new(State { disk, faults: Faults::default(), events: None }) })
+        disk.visit(|bytes, offset| cache.write_at(bytes, offset))?;
+        Ok(Self { cache, state: Mutex::new(State { disk, faults: Faults::default(), events: None, meanwhile: None }) })
     }
 
     /// What a power cut at this moment leaves, as a device of its own. This one goes on as if nothing had happened.
@@ -113,7 +119,41 @@ impl SimDevice {
     /// Did the fault strike yet?
     #[must_use]
     pub fn has_failed(&self) -> bool {
-        self.state.lock().faults.struck()
+        self.failures().first.is_some()
+    }
+
+    /// What failed since the fault was set.
+    #[must_use]
+    pub fn failures(&self) -> Failures {
+        self.state.lock().faults.failures()
+    }
+
+    /// Calls `act` in the middle of the sync that comes after `skipped` others: what was written before is not durable yet, and
+    /// what `act` writes will not be when the sync returns. So somebody else's operation comes between those of a commit, always at
+    /// the same place.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use floe::Device;
+    /// use floe::sim::SimDevice;
+    ///
+    /// let device = Arc::new(SimDevice::new(1 << 20)?);
+    /// let other = Arc::clone(&device);
+    /// device.during_sync(0, move || other.write_at(b"in between", 0).unwrap());
+    /// device.record();
+    /// device.sync()?;
+    /// assert_eq!(device.recorded(), 2);
+    /// assert!(device.disk().has_unsynced());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn during_sync(&self, skipped: u64, act: impl FnOnce() + Send + 'static) {
+        self.state.lock().meanwhile = Some((skipped, Box::new(act)));
+    }
+
+    /// Whatever [`SimDevice::during_sync`] still waits for does not happen; true if there was something.
+    pub fn forget_meanwhile(&self) -> bool {
+        self.state.lock().meanwhile.take().is_some()
     }
 
     /// Turns one bit over, on the disk and in the page cache.
@@ -142,6 +182,16 @@ impl SimDevice {
 }
 
 impl State {
+    /// Another sync begins: is it the one in which something happens?
+    fn meanwhile(&mut self) -> Option<Box<dyn FnOnce() + Send>> {
+        let (skipped, act) = self.meanwhile.take()?;
+        if skipped == 0 {
+            return Some(act);
+        }
+        self.meanwhile = Some((skipped - 1, act));
+        None
+    }
+
     fn note(&mut self, event: Event) {
         self.disk.apply(&event);
         if let Some(events) = &mut self.events {
@@ -150,31 +200,49 @@ impl State {
     }
 }
 
+/// How many bytes of a write that fails reach the disk nevertheless: none, whole sectors of the first half, or all. The number
+/// of the operation decides.
+fn arrived(number: u64, len: u64, offset: u64) -> usize {
+    let end = match number % 3 {
+        0 => offset,
+        1 => (offset + len / 2) / SECTOR_BYTES * SECTOR_BYTES,
+        _ => offset + len,
+    };
+    end.saturating_sub(offset) as usize
+}
+
 impl Device for SimDevice {
     fn len_bytes(&self) -> u64 {
         self.cache.len_bytes()
     }
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
-        self.state.lock().faults.next()?;
+        self.state.lock().faults.next(Asked::Read)?;
         self.cache.read_at(buf, offset)
     }
 
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
         let mut state = self.state.lock();
-        let allowed = state.faults.next();
-        // A write that fails may have reached the disk in part.
-        let written = if allowed.is_ok() { buf } else { &buf[..buf.len() / 2] };
+        let number = state.faults.operations();
+        let allowed = state.faults.next(Asked::Write);
+        let written = if allowed.is_ok() { buf } else { &buf[..arrived(number, buf.len() as u64, offset)] };
         self.cache.write_at(written, offset)?;
         state.note(Event::write(written, offset));
         allowed
     }
 
     fn sync(&self) -> io::Result<()> {
+        let (writes, meanwhile) = {
+            let mut state = self.state.lock();
+            (state.disk.unsynced_writes(), state.meanwhile())
+        };
+        if let Some(act) = meanwhile {
+            act();
+        }
         let mut state = self.state.lock();
-        match state.faults.next() {
+        match state.faults.next(Asked::Sync) {
             Ok(()) => {
-                state.note(Event::Sync);
+                state.note(Event::Sync { writes });
                 Ok(())
             }
             Err(error) => {
@@ -186,12 +254,12 @@ impl Device for SimDevice {
     }
 
     fn allocate(&self, _range: Range<u64>) -> io::Result<()> {
-        self.state.lock().faults.next()
+        self.state.lock().faults.next(Asked::Allocate)
     }
 
     fn grow(&self, len_bytes: u64) -> io::Result<()> {
         let mut state = self.state.lock();
-        state.faults.next()?;
+        state.faults.next(Asked::Grow)?;
         self.cache.grow(len_bytes)?;
         state.note(Event::Grow { len_bytes });
         Ok(())
@@ -202,7 +270,7 @@ impl Device for SimDevice {
     }
 
     fn copy_mapped(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
-        self.state.lock().faults.next()?;
+        self.state.lock().faults.next(Asked::Read)?;
         self.cache.copy_mapped(buf, offset)
     }
 }

@@ -1,0 +1,4 @@
+//! What the targets share with the tests.
+
+#[path = "../../tests/forgery/mod.rs"]
+pub mod forgery;

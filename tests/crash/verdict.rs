@@ -1,0 +1,271 @@
+//! Is what a power cut left what the promises allow?
+//!
+//! Names, sizes and maps, and every frozen byte, are those of one moment between the last one that was acknowledged as durable and
+//! the operation in flight (D2, D4, D5, A1-A7). A block that one drive holds alone is overwritten where it lies: it holds what it held
+//! at that moment or later, whole (D3), and only where blocks are torn it may be a mixture of that, line by line.
+
+#[path = "adoption.rs"]
+mod adoption;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use floe::sim::{Disk, SimDevice};
+use floe::{Store, Uuid};
+
+use crate::judge::{Outcome, Reading, done, judge, mapped_ranges, same};
+use crate::model::{BLOCK, Model};
+use crate::operation::{Punch, State};
+use crate::runner::{Past, Point, Settings};
+
+const BLOCK_LEN: usize = BLOCK as usize;
+/// Whatever tears a block tears it between two of these.
+const LINE_LEN: usize = 64;
+/// So much is told of what differs from each of the moments that a store could be at.
+const DIFFERENCE_CHARS_MAX: usize = 400;
+
+/// A store after a power cut, and what it turned out to hold.
+pub struct Recovered {
+    pub device: Arc<SimDevice>,
+    pub store: Store,
+    pub state: State,
+    pub kinds: Kinds,
+}
+
+/// What kinds of moments a store was found at: a suite that never sees one of them tests less than it seems.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kinds {
+    /// Later than the last one that was acknowledged as durable.
+    pub is_later: bool,
+    /// In the middle of an operation.
+    pub is_partly: bool,
+    /// Blocks hold what later operations wrote.
+    pub is_overwritten: bool,
+    /// Blocks are torn.
+    pub is_torn: bool,
+}
+
+/// Opens the disk and says what it holds, or what is wrong with it.
+pub fn recover(disk: Disk, settings: &Settings, past: Past<'_>) -> Outcome<Recovered> {
+    let device = Arc::new(SimDevice::over(disk).expect("memory for a device"));
+    let store = done("open", settings.options().open_on(device.clone()))?;
+    let (state, kinds) = identify(&store, past)?;
+    check(&store, &state.model)?;
+    reads_raise_no_alarm(&store, &state.model)?;
+    Ok(Recovered { device, store, state, kinds })
+}
+
+/// The moment that an open store is at.
+pub fn identify(store: &Store, past: Past<'_>) -> Outcome<(State, Kinds)> {
+    let found = Found::of(store)?;
+    let mut differences = Vec::new();
+    for (index, point) in past.points.iter().enumerate() {
+        let later = &past.points[index + 1..];
+        let is_new = index == 0 || !Arc::ptr_eq(&point.state, &past.points[index - 1].state);
+        let between = later.first().and_then(|next| Some((next.punch.as_ref()?, &next.state.model)));
+        let partly = between.and_then(|(punch, after)| partly_done(&point.state, punch, after, &found));
+        let whole = is_new.then(|| (*point.state).clone());
+        for (state, is_partly) in [(whole, false), (partly, true)] {
+            let Some(state) = state else { continue };
+            let kinds = Kinds { is_later: index > 0 || is_partly, is_partly, ..Kinds::default() };
+            match found.is(store, state, later, past.is_torn, kinds) {
+                Ok(found) => return Ok(found),
+                Err(difference) => {
+                    let middle = if is_partly { ", in the middle of what follows" } else { "" };
+                    let difference: String = difference.chars().take(DIFFERENCE_CHARS_MAX).collect();
+                    differences.push(format!("after {:?}{middle}: {difference}", point.words));
+                }
+            }
+        }
+    }
+    Err(format!("the store is at none of the moments that are allowed. It is not\n  {}", differences.join("\n  ")))
+}
+
+/// A7, and the structure of everything.
+pub fn check(store: &Store, model: &Model) -> Outcome {
+    let report = done("check", store.check())?;
+    if !report.is_clean() {
+        return Err(format!("check found {} problems: {:#?}", report.problems_total, report.problems));
+    }
+    same("drives that check saw", &report.drives, &(model.drives.len() as u64))?;
+    same("snapshots that check saw", &report.snapshots, &(model.snapshots.len() as u64))
+}
+
+/// Whatever a power cut did, no byte that the store owes may be taken for damage: every frozen image is read to its end.
+fn reads_raise_no_alarm(store: &Store, model: &Model) -> Outcome {
+    for expected in &model.snapshots {
+        let snapshot = done("finding a snapshot", store.snapshot(expected.uuid))?;
+        let fingerprint = done("fingerprint", snapshot.fingerprint())?;
+        same(format!("fingerprint of {}", expected.name), &fingerprint, &expected.image.fingerprint())?;
+    }
+    Ok(())
+}
+
+/// The same of a scrub, which then leaves nothing unsettled, and changes no byte that is read.
+pub fn scrub_raises_no_alarm(disk: Disk, settings: &Settings) -> Outcome {
+    let device = Arc::new(SimDevice::over(disk).expect("memory for a device"));
+    let store = done("open", settings.options().open_on(device))?;
+    let before = Found::of(&store)?;
+    let report = done("scrub", store.scrub())?;
+    if !report.is_clean() || !report.finished {
+        return Err(format!("a power cut is called rot: {report:?}"));
+    }
+    same("unsettled after a scrub", &store.info().unsettled, &false)?;
+    let after = Found::of(&store)?;
+    let bytes =
+        |found: &Found| found.drives.iter().map(|(uuid, drive)| (*uuid, drive.blocks.clone())).collect::<BTreeMap<_, _>>();
+    if bytes(&before) != bytes(&after) {
+        return Err("a scrub changed what is read".to_owned());
+    }
+    Ok(())
+}
+
+/// What the drives of a store hold.
+struct Found {
+    drives: BTreeMap<Uuid, FoundDrive>,
+    is_clean: bool,
+    capacity: u64,
+}
+
+struct FoundDrive {
+    blocks: BTreeMap<u64, Vec<u8>>,
+}
+
+impl Found {
+    fn of(store: &Store) -> Outcome<Self> {
+        let mut drives = BTreeMap::new();
+        for drive in store.drives() {
+            let mut blocks = BTreeMap::new();
+            for range in mapped_ranges(&drive)? {
+                let mut bytes = vec![0xA5; (range.end - range.start) as usize];
+                done("reading a drive", drive.read_at(&mut bytes, range.start))?;
+                bytes.resize(bytes.len().next_multiple_of(BLOCK_LEN), 0);
+                let first = range.start / BLOCK;
+                blocks.extend(bytes.chunks(BLOCK_LEN).enumerate().map(|(index, block)| (first + index as u64, block.to_vec())));
+            }
+            drives.insert(drive.uuid(), FoundDrive { blocks });
+        }
+        Ok(Self { drives, is_clean: store.info().was_clean, capacity: store.usage().capacity_bytes })
+    }
+
+    /// Is this the state, but for what was overwritten in place later? Returns it with the bytes that are there.
+    fn is(
+        &self,
+        store: &Store,
+        mut state: State,
+        later: &[Point],
+        may_be_torn: bool,
+        mut kinds: Kinds,
+    ) -> Outcome<(State, Kinds)> {
+        same("capacity", &self.capacity, &state.capacity)?;
+        let mut adopted = Vec::new();
+        for (index, drive) in state.model.drives.iter().enumerate() {
+            let Some(found) = self.drives.get(&drive.uuid) else { return Err(format!("drive {} is missing", drive.name)) };
+            let (changed, is_torn) = found.changed(&state.model, index, later, may_be_torn)?;
+            kinds.is_torn |= is_torn;
+            adopted.extend(changed.into_iter().map(|(address, bytes)| (index, address, bytes)));
+        }
+        kinds.is_overwritten = !adopted.is_empty();
+        if self.is_clean && kinds.is_overwritten {
+            return Err("the store counts as clean, though blocks were overwritten since".to_owned());
+        }
+        for (index, address, bytes) in adopted {
+            state.model.adopt(index, address, &bytes);
+        }
+        judge(store, &state.model, Reading::Thorough)?;
+        Ok((state, kinds))
+    }
+}
+
+impl FoundDrive {
+    /// The blocks that hold what a later moment overwrote them with, and whether any of them is torn.
+    fn changed(
+        &self,
+        model: &Model,
+        index: usize,
+        later: &[Point],
+        may_be_torn: bool,
+    ) -> Outcome<(BTreeMap<u64, Vec<u8>>, bool)> {
+        let drive = &model.drives[index];
+        let addresses = |blocks: Vec<&u64>| blocks.into_iter().copied().collect::<Vec<u64>>();
+        let mapped = addresses(drive.image.blocks.keys().collect());
+        same(format!("blocks of drive {}", drive.name), &addresses(self.blocks.keys().collect()), &mapped)?;
+        let (mut changed, mut is_torn) = (BTreeMap::new(), false);
+        for (&address, held) in &drive.image.blocks {
+            let found = &self.blocks[&address];
+            if found[..] == held.bytes[..] {
+                continue;
+            }
+            let contents = contents_in_place(model, index, address, later);
+            let is_one = contents.iter().any(|content| content[..] == found[..]);
+            let is_allowed = is_one || (may_be_torn && is_mixture(found, &contents));
+            if !is_allowed {
+                return Err(format!(
+                    "D3: block {address} of drive {} begins with {:?} and holds none of the {} contents that it may: {:?}",
+                    drive.name,
+                    &found[..12],
+                    contents.len(),
+                    contents.iter().map(|content| &content[..12]).collect::<Vec<_>>()
+                ));
+            }
+            is_torn |= !is_one;
+            changed.insert(address, found.clone());
+        }
+        Ok((changed, is_torn))
+    }
+}
+
+/// What the place of a block may hold: its content, and what later moments overwrote it with. As soon as somebody else sees
+/// the block, or the drive holds another one there, its place is left alone.
+fn contents_in_place(model: &Model, index: usize, address: u64, later: &[Point]) -> Vec<Arc<[u8]>> {
+    let uuid = model.drives[index].uuid;
+    let held = &model.drives[index].image.blocks[&address];
+    let mut contents = vec![Arc::clone(&held.bytes)];
+    let (mut identity, mut before) = (held.identity, (model, index));
+    for point in later {
+        let model = &point.state.model;
+        let Some(index) = model.drives.iter().position(|drive| drive.uuid == uuid) else { break };
+        let Some(held) = model.drives[index].image.blocks.get(&address) else { break };
+        if held.identity != identity {
+            // A block that is not new was put back by a revert.
+            let is_written = held.identity >= before.0.next_write();
+            if !is_written || !before.0.is_alone(before.1, address) {
+                break;
+            }
+            identity = held.identity;
+            contents.push(Arc::clone(&held.bytes));
+        }
+        before = (model, index);
+    }
+    contents
+}
+
+fn is_mixture(found: &[u8], contents: &[Arc<[u8]>]) -> bool {
+    (0..BLOCK_LEN).step_by(LINE_LEN).all(|at| {
+        let line = at..at + LINE_LEN;
+        contents.iter().any(|content| content[line.clone()] == found[line.clone()])
+    })
+}
+
+/// The state in the middle of a discard or of zeroing, as far as the store shows that it got; `None` if that is neither
+/// more than nothing nor less than all.
+fn partly_done(before: &State, punch: &Punch, after: &Model, found: &Found) -> Option<State> {
+    let mut state = before.clone();
+    let index = state.model.drives.iter().position(|drive| drive.uuid == punch.drive)?;
+    let range: &Range<u64> = &punch.range;
+    if punch.edges {
+        let after = &after.drives[after.index_of(punch.drive)].image;
+        for address in state.model.zero_edges(index, range) {
+            if !after.blocks.contains_key(&address) {
+                state.model.decide_hole(index, address);
+            }
+        }
+    }
+    let found = &found.drives.get(&punch.drive)?.blocks;
+    let held = &state.model.drives[index].image.blocks;
+    let inside = range.start.div_ceil(BLOCK)..range.end.div_ceil(BLOCK);
+    let until = held.range(inside).map(|(address, _)| *address).find(|address| found.contains_key(address))?;
+    state.model.discard_until(index, range, until);
+    Some(state)
+}
