@@ -7,10 +7,10 @@ use uuid::Uuid;
 
 use crate::bookmark::Bookmark;
 use crate::catalog::{Catalog, Naming};
-use crate::changes::Ranges;
 use crate::engine::{DriveLocks, Engine};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::record::ObjectId;
+use crate::ranges::{Layers, Ranges};
 use crate::snapshot::{Snapshot, SnapshotOptions};
 use crate::units::BLOCK_BYTES;
 
@@ -235,6 +235,17 @@ impl Drive {
         result.map_err(|error| error.context(self.doing(&format!("zeroing of {range:?}"))))
     }
 
+    /// Makes `range` read as zeroes that take the space of data: no block in it is a hole afterwards.
+    ///
+    /// The next write to a block that no snapshot holds finds its space there. Takes as long as writing zeroes does.
+    ///
+    /// # Errors
+    /// As [`Drive::write_at`]; after `NoSpace` a part of the range may be zeroes already.
+    pub fn allocate_zeroes(&self, range: Range<u64>) -> Result<()> {
+        let result = self.engine.writable().and_then(|_life| self.engine.allocate_zeroes(self.id, &self.locks, range.clone()));
+        result.map_err(|error| error.context(self.doing(&format!("allocation of zeroes at {range:?}"))))
+    }
+
     /// Makes the whole blocks within `range` holes, which read as zeroes; a block covered in part stays as it is.
     ///
     /// # Errors
@@ -389,7 +400,13 @@ impl Drive {
     /// The table is read in steps: a write in the meantime may or may not be seen.
     #[must_use]
     pub fn mapped_ranges(&self) -> Ranges<'_> {
-        Ranges::new(self)
+        Ranges::of_drive(self)
+    }
+
+    /// As [`Drive::mapped_ranges`], and for each range how many snapshots above hold it too.
+    #[must_use]
+    pub fn layers(&self) -> Layers<'_> {
+        Layers::of_drive(self)
     }
 
     fn change(&self, doing: &str, change: impl Fn(&mut Catalog) -> Result<()>) -> Result<()> {

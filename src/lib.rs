@@ -55,9 +55,11 @@ pub mod fuzzing;
 mod io;
 #[cfg(feature = "node")]
 pub mod node;
+mod ranges;
 mod scrub;
 mod snapshot;
 mod space;
+mod steps;
 mod store;
 mod sync;
 mod table;
@@ -66,7 +68,7 @@ mod units;
 
 pub use blake3::Hash;
 pub use bookmark::Bookmark;
-pub use changes::{Change, ChangeKind, Changes, Ranges};
+pub use changes::{Change, ChangeKind, Changes};
 pub use check::{CheckProgress, CheckReport, Problem, ProblemKind};
 #[cfg(feature = "sim")]
 pub use device::sim;
@@ -75,6 +77,7 @@ pub use drive::{Drive, DriveInfo, DriveOptions};
 pub use engine::Holder;
 pub use error::{Error, ErrorKind, Result};
 pub use extents::{SnapshotExtent, SnapshotExtents};
+pub use ranges::{Layer, Layers, Ranges};
 pub use scrub::{RottenBlock, ScrubProgress, ScrubReport};
 pub use snapshot::{Snapshot, SnapshotInfo, SnapshotOptions};
 pub use store::{Reclaimed, Store, StoreInfo, StoreOptions, StoreUsage};

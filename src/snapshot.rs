@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::extents::SnapshotExtents;
 use crate::format::record::ObjectId;
 use crate::io::{SEGMENTS_MAX, Segment, copy, plan};
+use crate::ranges::{Layers, Ranges};
 use crate::units::{BLOCK_BYTES, BLOCK_LEN};
 
 /// What a new snapshot shall be called.
@@ -280,6 +281,18 @@ impl Snapshot {
     #[must_use]
     pub fn extents(&self) -> SnapshotExtents<'_> {
         SnapshotExtents::of(self)
+    }
+
+    /// The ranges of the image that hold data, in order, adjacent ones merged; what lies between reads as zeroes.
+    #[must_use]
+    pub fn mapped_ranges(&self) -> Ranges<'_> {
+        Ranges::of_snapshot(self)
+    }
+
+    /// As [`Snapshot::mapped_ranges`], and for each range how many snapshots above hold it too.
+    #[must_use]
+    pub fn layers(&self) -> Layers<'_> {
+        Layers::of_snapshot(self)
     }
 
     /// What must be changed in this image to get `newer`'s: exactly the blocks that differ in where they lie.

@@ -2,8 +2,6 @@
 
 #[path = "behaviour/accounting.rs"]
 mod accounting;
-#[path = "behaviour/durability.rs"]
-mod durability;
 #[path = "behaviour/freedom.rs"]
 mod freedom;
 #[path = "behaviour/instants.rs"]
@@ -12,3 +10,5 @@ mod instants;
 mod limits;
 #[path = "behaviour/picture.rs"]
 mod picture;
+#[path = "behaviour/ranges.rs"]
+mod ranges;

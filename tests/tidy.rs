@@ -16,7 +16,7 @@ const FLOORS: [&[&str]; 10] = [
     &["commit"],
     &["catalog", "io"],
     &["engine"],
-    &["store", "drive", "snapshot", "extents", "bookmark", "changes", "check", "scrub", "fuzzing"],
+    &["store", "drive", "snapshot", "extents", "bookmark", "changes", "ranges", "steps", "check", "scrub", "fuzzing"],
     &["lib"],
     &["node", "bin"],
 ];

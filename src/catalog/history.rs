@@ -216,6 +216,19 @@ impl Versions {
 }
 
 impl Catalog {
+    /// The epochs of the snapshots that a version descends from, the youngest first.
+    pub fn snapshot_epochs_above(&self, id: ObjectId) -> Vec<Epoch> {
+        let mut epochs = Vec::new();
+        let mut at = self.versions.find(id).map(|version| version.parent);
+        while let Some(version) = at.filter(|id| *id != ROOT).and_then(|id| self.versions.find(id)) {
+            if !version.is_condemned() {
+                epochs.push(version.epoch);
+            }
+            at = Some(version.parent);
+        }
+        epochs
+    }
+
     /// Takes a version out of the history that nothing is left of and that joins nobody, and then its parents likewise.
     pub(super) fn splice(&mut self, id: ObjectId) {
         let mut at = id;

@@ -24,8 +24,8 @@ const UNMAP_STEP: usize = 64;
 const SHRINK_PAGES: u64 = 64;
 /// Tree pages that one step of a discard may take: it copies the leaves it thins out, at most one for each extent.
 const UNMAP_PAGES: u64 = SHRINK_PAGES + UNMAP_STEP as u64;
-/// Zeroes are written over parts of blocks from here; a range without a whole block is shorter than two.
-static ZEROES: [u8; 2 * BLOCK_BYTES as usize] = [0; 2 * BLOCK_BYTES as usize];
+/// What zeroes are written from; at least two blocks, which a range without a whole block is shorter than.
+static ZEROES: [u8; 64 * BLOCK_BYTES as usize] = [0; 64 * BLOCK_BYTES as usize];
 
 /// What keeps the users of one drive apart.
 #[derive(Default)]
@@ -111,6 +111,10 @@ impl Engine {
     /// # Errors
     /// `NotFound`, `InvalidArgument` behind the end, `NoSpace` with nothing changed, `Poisoned`, `Corrupt`, `Io`.
     pub fn write_drive(&self, drive: ObjectId, locks: &DriveLocks, buf: &[u8], offset: u64) -> Result<()> {
+        self.write_to(drive, locks, buf, offset, false)
+    }
+
+    fn write_to(&self, drive: ObjectId, locks: &DriveLocks, buf: &[u8], offset: u64, keeps_zeroes: bool) -> Result<()> {
         {
             let _gate = locks.gate.read();
             self.check_drive_range(drive, offset, buf.len() as u64)?;
@@ -119,11 +123,28 @@ impl Engine {
             }
             let end = LogicalBlock::at_or_after(offset + buf.len() as u64);
             let _range = locks.ranges.lock(LogicalBlock::holding(offset)..end);
-            let target = LiveTarget::new(self, drive);
+            let mut target = LiveTarget::new(self, drive);
+            target.keeps_zeroes = keeps_zeroes;
             self.with_space(|| io::write(&target, buf, offset)).map_err(|error| self.name_holders(error))?;
             self.completed();
         }
         self.bound_heap()
+    }
+
+    /// Writes zeroes that take space to a range of a drive.
+    ///
+    /// # Errors
+    /// As [`Engine::write_drive`]; what lies before the place where it failed may be zeroes already.
+    pub fn allocate_zeroes(&self, drive: ObjectId, locks: &DriveLocks, range: Range<u64>) -> Result<()> {
+        let len = range.end.checked_sub(range.start).ok_or_else(|| Error::invalid("the range ends before it starts"))?;
+        self.check_drive_range(drive, range.start, len)?;
+        let mut at = range.start;
+        while at < range.end {
+            let len = (ZEROES.len() as u64 - at % BLOCK_BYTES).min(range.end - at);
+            self.write_to(drive, locks, &ZEROES[..len as usize], at, true)?;
+            at += len;
+        }
+        Ok(())
     }
 
     /// Makes whole blocks of a range holes; blocks covered in part are zeroed there if `edges`, else left alone.
@@ -308,13 +329,14 @@ struct LiveTarget<'a> {
     drive: ObjectId,
     /// The length that the image gets together with the write's changes of the map.
     size_bytes: Option<u64>,
+    keeps_zeroes: bool,
     /// Tree pages that nobody else gets until the write is done.
     promised: Cell<u64>,
 }
 
 impl<'a> LiveTarget<'a> {
     fn new(engine: &'a Engine, drive: ObjectId) -> Self {
-        Self { engine, drive, size_bytes: None, promised: Cell::new(0) }
+        Self { engine, drive, size_bytes: None, keeps_zeroes: false, promised: Cell::new(0) }
     }
 
     fn hand_back_room(&self) {
@@ -408,6 +430,10 @@ impl Target for LiveTarget<'_> {
 
     fn poison(&self, cause: Error) -> Error {
         self.engine.poison(cause)
+    }
+
+    fn keeps_zeroes(&self) -> bool {
+        self.keeps_zeroes
     }
 
     fn device(&self) -> &dyn Device {

@@ -104,6 +104,8 @@ pub trait Target {
     fn poison(&self, cause: Error) -> Error;
     /// Where the blocks are.
     fn device(&self) -> &dyn Device;
+    /// Do zeroes take space like other bytes?
+    fn keeps_zeroes(&self) -> bool;
 }
 
 /// Writes `buf` at `offset`.
@@ -240,7 +242,7 @@ impl<'a, T: Target> Work<'a, T> {
                     };
                     let decision = match old {
                         Some(_) if before == merged => Decision::Stays,
-                        _ if is_zero(&merged[..]) => old.map_or(Decision::Stays, |_| Decision::Goes),
+                        _ if self.leaves_a_hole(&merged[..]) => old.map_or(Decision::Stays, |_| Decision::Goes),
                         _ => Decision::New,
                     };
                     if decision == Decision::New {
@@ -264,7 +266,7 @@ impl<'a, T: Target> Work<'a, T> {
     /// A3: the old bytes are read only if the checksums agree or say nothing, and only then can they be the same.
     fn decide(&self, new: &[u8], old: Option<(PhysicalBlock, bool)>) -> Result<Decision> {
         let Some((block, settled)) = old else {
-            return Ok(if is_zero(new) { Decision::Stays } else { Decision::New });
+            return Ok(if self.leaves_a_hole(new) { Decision::Stays } else { Decision::New });
         };
         let may_be_equal = !settled || self.target.checksum(block)? == Some(crc32fast::hash(new));
         if may_be_equal {
@@ -274,7 +276,11 @@ impl<'a, T: Target> Work<'a, T> {
                 return Ok(Decision::Stays);
             }
         }
-        Ok(if is_zero(new) { Decision::Goes } else { Decision::New })
+        Ok(if self.leaves_a_hole(new) { Decision::Goes } else { Decision::New })
+    }
+
+    fn leaves_a_hole(&self, new: &[u8]) -> bool {
+        !self.target.keeps_zeroes() && is_zero(new)
     }
 
     /// Writes all runs that go to new space.
