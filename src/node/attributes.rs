@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 const TIMESTAMP: &str = "timestamp";
 const IMPORTING: &str = "importing";
+const ALLOW_MULTIMOUNT: &str = "allow_multimount";
 
 /// The attributes of one drive or snapshot.
 ///
@@ -70,6 +71,22 @@ impl Attributes {
             object.insert(IMPORTING.into(), true.into());
         } else {
             object.shift_remove(IMPORTING);
+        }
+    }
+
+    /// Whether several clients may write the drive at the same time.
+    #[must_use]
+    pub fn allows_multimount(&self) -> bool {
+        self.field(ALLOW_MULTIMOUNT).and_then(Value::as_bool).unwrap_or(false)
+    }
+
+    /// Allows, or forbids, several clients to write the drive at the same time.
+    pub fn set_allow_multimount(&mut self, allow: bool) {
+        let Content::Object(object) = &mut self.0 else { return };
+        if allow {
+            object.insert(ALLOW_MULTIMOUNT.into(), true.into());
+        } else {
+            object.shift_remove(ALLOW_MULTIMOUNT);
         }
     }
 

@@ -7,5 +7,6 @@
 pub mod attributes;
 pub mod cli;
 pub mod failure;
+pub mod nbd;
 pub mod service;
 pub mod timestamp;

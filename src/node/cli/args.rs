@@ -3,7 +3,9 @@
 use super::bookmark_commands::BookmarkCommand;
 use super::drive_commands::DriveCommand;
 use super::exit;
+use super::nbd_command::NbdArgs;
 use super::scrub_command::ScrubArgs;
+use super::serve_command::ServeArgs;
 use super::snapshot_commands::{CloneArgs, RevertArgs, SnapshotCommand};
 use super::store_commands::StoreCommand;
 use clap::{Parser, Subcommand};
@@ -52,6 +54,13 @@ pub(super) enum Command {
     Revert(RevertArgs),
     /// Compare all data with its checksums and name every damage; exit code 1 if there is any. Can be interrupted and goes on later
     Scrub(ScrubArgs),
+    /// Offer all drives and snapshots of a store to NBD clients, until a signal ends it
+    ///
+    /// Runs until SIGTERM or SIGINT: then nobody is let in any more, requests that came are answered, and the store is closed. A
+    /// second signal ends it at once, as if the power had failed.
+    Serve(ServeArgs),
+    /// Serve one drive or snapshot to one NBD client
+    Nbd(NbdArgs),
     /// Print a completion script for a shell
     Completions {
         /// For which shell

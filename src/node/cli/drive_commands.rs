@@ -52,6 +52,14 @@ pub(super) enum DriveCommand {
         #[arg(long)]
         shrink: bool,
     },
+    /// Allow, or forbid, several NBD clients to write a drive at the same time; clients see it when they connect
+    Multimount {
+        /// Which
+        drive: String,
+        /// For file systems that are made to be shared alone: others are destroyed by it
+        #[arg(value_parser = ["on", "off"])]
+        allow: String,
+    },
     /// Delete a drive; its snapshots stay unless --snapshots is given
     Delete(DeleteArgs),
     /// Make a drive from a raw image, or write one over a drive
@@ -105,6 +113,8 @@ pub(super) fn run(session: &Session, command: DriveCommand) -> Result<Reply, Fai
         DriveCommand::Rename { drive, name } => {
             session.with_store(|store| Ok(shown(&drives::rename(&select::drive(store, &drive)?, &name)?).into()))
         }
+        DriveCommand::Multimount { drive, allow } => session
+            .with_store(|store| Ok(shown(&drives::allow_multimount(&select::drive(store, &drive)?, allow == "on")?).into())),
         DriveCommand::Resize { drive, size, shrink } => session.with_store(|store| {
             // What a shrink cuts off is deleted data like any other.
             let (view, _) = session.deleting(store, false, || drives::resize(&select::drive(store, &drive)?, size, shrink))?;

@@ -42,6 +42,7 @@ pub(super) fn drive(view: &DriveView) -> Value {
         "bookmarks": view.bookmarks,
         "timestamp": timestamp(view.timestamp),
         "importing": view.importing,
+        "allow_multimount": view.allow_multimount,
     })
 }
 

@@ -12,9 +12,12 @@ mod exit;
 mod export;
 mod import;
 mod json;
+mod log;
+mod nbd_command;
 mod output;
 mod progress;
 mod scrub_command;
+mod serve_command;
 mod session;
 mod size;
 mod snapshot_commands;
@@ -59,6 +62,8 @@ fn dispatch(session: &Session, command: Command) -> Result<Reply, Failure> {
         Command::Clone(args) => snapshot_commands::clone_drive(session, &args),
         Command::Revert(args) => snapshot_commands::revert(session, &args),
         Command::Scrub(args) => scrub_command::run(session, &args),
+        Command::Serve(args) => serve_command::run(session, &args),
+        Command::Nbd(args) => nbd_command::run(session, &args),
         Command::Completions { shell } => completions(shell),
     }
 }

@@ -76,6 +76,17 @@ pub fn rename(drive: &Drive, name: &str) -> Result<DriveView, Failure> {
     Ok(DriveView::of(drive)?)
 }
 
+/// Allows, or forbids, several NBD clients to write the drive at the same time.
+///
+/// # Errors
+/// `NoSpace`, `Io`.
+pub fn allow_multimount(drive: &Drive, allow: bool) -> Result<DriveView, Failure> {
+    let mut attributes = Attributes::read(&drive.attributes()?);
+    attributes.set_allow_multimount(allow);
+    drive.set_attributes(&attributes.to_bytes())?;
+    Ok(DriveView::of(drive)?)
+}
+
 /// Deletes the drive, and its snapshots too if so told. Its space comes back by [`reclaim`](super::reclaim::to_end).
 ///
 /// # Errors

@@ -39,6 +39,8 @@ pub struct DriveView {
     pub timestamp: Option<Timestamp>,
     /// Whether an import began that has not finished.
     pub importing: bool,
+    /// Whether several clients may write it at the same time.
+    pub allow_multimount: bool,
 }
 
 /// A snapshot.
@@ -109,6 +111,7 @@ impl DriveView {
             bookmarks: info.bookmarks,
             timestamp: attributes.timestamp(),
             importing: attributes.importing(),
+            allow_multimount: attributes.allows_multimount(),
         })
     }
 }

@@ -1,0 +1,264 @@
+//! How does a store become a server, and how does that end?
+
+use super::address::Address;
+use super::connection::{Connection, Terms};
+use super::exports::{Exports, Uses};
+use super::limits::Limits;
+use super::listener::{Listener, check_reach};
+use super::perform::Session;
+use super::tls::TlsConfig;
+use super::wire::Wire;
+use crate::Store;
+use crate::node::failure::{Failure, FailureKind};
+use crate::node::service::select::Image;
+use listenfd::ListenFd;
+use parking_lot::{Condvar, Mutex};
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// How long to wait when no connection can be taken, since the process has too many files open.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// How a server is started.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("nbd.sock");
+/// use floe::node::nbd::{Address, Server, ServerOptions};
+///
+/// let store = floe::Store::options().create_on(std::sync::Arc::new(floe::MemoryDevice::new(1 << 30)?))?;
+/// store.create_drive(floe::DriveOptions::new(10 << 20).name("db"))?;
+/// let server = Server::start(&store, ServerOptions::default().listen(Address::Unix(path)))?;
+/// println!("clients find the drive at {}", server.addresses()[0]);
+/// server.stop();
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Default)]
+pub struct ServerOptions {
+    addresses: Vec<Address>,
+    inherited: bool,
+    tls: Option<TlsConfig>,
+    limits: Limits,
+}
+
+impl ServerOptions {
+    /// Listens at an address, beside others. An address that others than this machine can reach needs [`tls`](Self::tls), and clients
+    /// that come there must use it.
+    #[must_use]
+    pub fn listen(mut self, address: Address) -> Self {
+        self.addresses.push(address);
+        self
+    }
+
+    /// Listens on sockets that whoever started the process opened, as systemd does (`LISTEN_FDS`), if there are any.
+    #[must_use]
+    pub fn inherit(mut self) -> Self {
+        self.inherited = true;
+        self
+    }
+
+    /// Offers, or requires, TLS.
+    #[must_use]
+    pub fn tls(mut self, config: TlsConfig) -> Self {
+        self.tls = Some(config);
+        self
+    }
+
+    /// What a client may take.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+}
+
+/// What the threads of a server share.
+struct Shared {
+    store: Store,
+    uses: Arc<Uses>,
+    terms: Terms,
+    stopping: AtomicBool,
+    numbers: AtomicU64,
+    connections: Mutex<HashMap<u64, Arc<dyn Wire>>>,
+    one_ended: Condvar,
+}
+
+/// A server that offers the drives and snapshots of a store to NBD clients.
+pub struct Server {
+    shared: Arc<Shared>,
+    listeners: Vec<Arc<Listener>>,
+    addresses: Vec<Address>,
+    acceptors: Vec<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Opens all ways in and lets clients come.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for an address that can be reached from elsewhere, without a certificate; `AlreadyExists` if somebody listens
+    /// there; `Io`.
+    pub fn start(store: &Store, options: ServerOptions) -> Result<Self, Failure> {
+        let mut listeners = Vec::new();
+        if options.inherited {
+            listeners = inherited()?;
+        }
+        for address in &options.addresses {
+            listeners.push(Listener::open(address)?);
+        }
+        for listener in &listeners {
+            check_reach(listener, options.tls.is_some())?;
+        }
+        let shared = Arc::new(Shared {
+            store: store.clone(),
+            uses: Arc::default(),
+            terms: Terms { limits: options.limits, tls: options.tls },
+            stopping: AtomicBool::new(false),
+            numbers: AtomicU64::new(1),
+            connections: Mutex::default(),
+            one_ended: Condvar::new(),
+        });
+        let mut server = Self {
+            addresses: listeners.iter().map(|listener| listener.address.clone()).collect(),
+            listeners: listeners.into_iter().map(Arc::new).collect(),
+            shared,
+            acceptors: Vec::new(),
+        };
+        for listener in &server.listeners {
+            let (shared, listener) = (Arc::clone(&server.shared), Arc::clone(listener));
+            let thread = thread::Builder::new().name("nbd-accept".into()).spawn(move || shared.let_in(&listener));
+            server.acceptors.push(thread.map_err(|error| Failure::io("start a thread", error))?);
+        }
+        Ok(server)
+    }
+
+    /// Where it listens; a port 0 that was asked for is the port that was found.
+    #[must_use]
+    pub fn addresses(&self) -> &[Address] {
+        &self.addresses
+    }
+
+    /// How many connections use a drive.
+    #[must_use]
+    pub fn connections_of(&self, drive: Uuid) -> usize {
+        self.shared.uses.connections(drive)
+    }
+
+    /// Ends it: nobody is let in, nothing more is read, what was read is done and answered, then connections end. The store stays open.
+    pub fn stop(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shared.stopping.store(true, Ordering::SeqCst);
+        self.listeners.iter().for_each(|listener| listener.close());
+        for acceptor in self.acceptors.drain(..) {
+            // If it panicked, it lets nobody in any more either.
+            acceptor.join().unwrap_or_default();
+        }
+        let mut connections = self.shared.connections.lock();
+        connections.values().for_each(|wire| wire.stop_receiving());
+        while !connections.is_empty() {
+            self.shared.one_ended.wait(&mut connections);
+        }
+    }
+}
+
+fn inherited() -> Result<Vec<Listener>, Failure> {
+    let mut sockets = ListenFd::from_env();
+    let failed = |error: io::Error| Failure::io("listen on an inherited socket", error);
+    let mut listeners = Vec::new();
+    for index in 0..sockets.len() {
+        // One or the other; asking for the wrong one leaves it where it is.
+        if let Ok(Some(listener)) = sockets.take_unix_listener(index) {
+            listeners.push(Listener::on_unix(listener).map_err(failed)?);
+        } else if let Some(listener) = sockets.take_tcp_listener(index).map_err(failed)? {
+            listeners.push(Listener::on_tcp(listener).map_err(failed)?);
+        }
+    }
+    Ok(listeners)
+}
+
+/// A connection's place among others; given back when it ends, however that comes.
+struct Place {
+    shared: Arc<Shared>,
+    number: u64,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.shared.connections.lock().remove(&self.number);
+        self.shared.one_ended.notify_all();
+    }
+}
+
+impl Shared {
+    fn let_in(self: &Arc<Self>, listener: &Listener) {
+        loop {
+            let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+            let accepted = listener.accept(&self.terms.limits, number);
+            if self.stopping.load(Ordering::SeqCst) {
+                return;
+            }
+            let (wire, peer) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    // The client may be gone already, or the process has no file left for him.
+                    tracing::warn!(address = %listener.address, %error, "a client could not be let in");
+                    thread::sleep(PAUSE);
+                    continue;
+                }
+            };
+            let place = {
+                let mut connections = self.connections.lock();
+                if connections.len() >= self.terms.limits.connections {
+                    tracing::warn!(address = %listener.address, "a client was turned away: there are {} already", connections.len());
+                    wire.cut();
+                    continue;
+                }
+                connections.insert(number, Arc::clone(&wire));
+                Place { shared: Arc::clone(self), number }
+            };
+            let exports = Exports::new(self.store.clone(), Arc::clone(&self.uses), peer);
+            let connection = Connection { wire, exports, needs_tls: listener.needs_tls };
+            let spawned = thread::Builder::new().name(format!("nbd-{number}")).spawn(move || {
+                let place = place;
+                serve(connection, &place.shared.terms, number);
+            });
+            if let Err(error) = spawned {
+                tracing::warn!(address = %listener.address, %error, "a client could not be let in");
+            }
+        }
+    }
+}
+
+fn serve(connection: Connection, terms: &Terms, number: u64) {
+    let began = |session: &Session| {
+        let description = &session.description;
+        let access = if description.read_only { "read-only" } else { "read-write" };
+        tracing::info!(connection = number, export = %description.name, access, mode = ?session.mode, "a client came");
+    };
+    match connection.serve(terms, &began) {
+        Ok(()) => tracing::info!(connection = number, "a client left"),
+        Err(ended) => tracing::warn!(connection = number, reason = %ended, "a connection ended"),
+    }
+}
+
+/// Serves one image, whatever name is asked for, to one client.
+///
+/// # Errors
+/// What ended the connection before the client did.
+pub fn serve_one(store: &Store, image: Image, wire: Arc<dyn Wire>, limits: Limits) -> Result<(), Failure> {
+    let exports = Exports::only(store.clone(), Arc::default(), super::exports::Peer::Connection(0), image);
+    let connection = Connection { wire, exports, needs_tls: false };
+    let terms = Terms { limits, tls: None };
+    connection.serve(&terms, &|_| ()).map_err(|ended| Failure::new(FailureKind::Io, ended.to_string()))
+}

@@ -1,0 +1,357 @@
+//! How are many requests of one client served at the same time?
+//!
+//! One thread reads requests. What is quick it serves at once, and sends the answers of all requests that came together together; what is
+//! slow it leaves to workers, whose answers go out in the order in which they are done.
+//!
+//! 1. An answer is sent whole: answers never mix.
+//! 2. Payloads and answers in memory are bounded; a client that takes no answers is not read from any further.
+//! 3. Whatever was read from the client before the end is done and answered before the connection ends.
+
+use super::connection::Ended;
+use super::inbox::{Filled, INBOX_BYTES, Inbox, received};
+use super::limits::Limits;
+use super::pace::Pace;
+use super::perform::{Session, perform};
+use super::protocol::PAYLOAD_BYTES_MAX;
+use super::protocol::errno::Errno;
+use super::protocol::reply::{Answer, Output};
+use super::protocol::request::{Command, Request};
+use super::wire::Wire;
+use parking_lot::{Condvar, Mutex};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, Scope};
+use std::time::Instant;
+
+/// Answers of quick requests are sent when they come to this many bytes.
+const SENT_TOGETHER: usize = 256 << 10;
+
+/// Memory for answers that is kept for the next ones.
+const KEPT_BYTES: usize = 1 << 20;
+
+/// The longest payload that is served from where it was received.
+const PAYLOAD_IN_PLACE_MAX: u64 = INBOX_BYTES as u64 / 2;
+
+/// What a job takes beside its payload and data: also bounds how many can wait.
+const JOB_BYTES: usize = 4096;
+
+/// A request for a worker.
+struct Job {
+    request: Request,
+    payload: Vec<u8>,
+    cost: usize,
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    /// Workers that wait for a job.
+    idle: usize,
+    workers: usize,
+    closed: bool,
+    /// Bytes that jobs have in memory.
+    in_flight: usize,
+}
+
+/// What the threads of one connection share.
+struct Shared<'a> {
+    wire: &'a dyn Wire,
+    session: &'a Session,
+    limits: &'a Limits,
+    /// Held while an answer is sent.
+    sending: Mutex<()>,
+    broken: AtomicBool,
+    pace: Pace,
+    queue: Mutex<Queue>,
+    job_came: Condvar,
+    job_done: Condvar,
+}
+
+/// Serves requests until the client ends the connection.
+///
+/// # Errors
+/// Why it had to be ended.
+pub fn serve(wire: &dyn Wire, session: &Session, inbox: &mut Inbox, limits: &Limits) -> Result<(), Ended> {
+    let shared = Shared {
+        wire,
+        session,
+        limits,
+        sending: Mutex::default(),
+        broken: AtomicBool::new(false),
+        pace: Pace::default(),
+        queue: Mutex::default(),
+        job_came: Condvar::new(),
+        job_done: Condvar::new(),
+    };
+    thread::scope(|scope| {
+        let _closing = Closing(&shared);
+        let mut reader = Reader { shared: &shared, scope, inbox, output: Output::default() };
+        reader.run().and_then(|()| reader.send())
+    })
+}
+
+/// Sends the workers home, even if the reader panics: the scope waits for them.
+struct Closing<'a>(&'a Shared<'a>);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.0.queue.lock().closed = true;
+        self.0.job_came.notify_all();
+    }
+}
+
+/// A job in hand. If serving it panics, the client would wait for the answer for ever: his connection ends.
+struct InHand<'a> {
+    shared: &'a Shared<'a>,
+    cost: usize,
+}
+
+impl Drop for InHand<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.shared.broken.store(true, Ordering::Relaxed);
+            self.shared.wire.cut();
+        }
+        self.shared.queue.lock().in_flight -= self.cost;
+        self.shared.job_done.notify_one();
+    }
+}
+
+struct Reader<'scope, 'env, 'a> {
+    shared: &'scope Shared<'a>,
+    scope: &'scope Scope<'scope, 'env>,
+    inbox: &'a mut Inbox,
+    output: Output,
+}
+
+impl<'a> Reader<'_, '_, 'a> {
+    fn run(&mut self) -> Result<(), Ended> {
+        let shared = self.shared;
+        loop {
+            let Some((request, len)) = Request::decode(shared.session.mode, self.inbox.filled())? else {
+                if !self.fill("a request")? {
+                    return Ok(());
+                }
+                continue;
+            };
+            self.inbox.take(len);
+            if request.command == Command::Disconnect {
+                return Ok(());
+            }
+            let payload = request.payload_bytes(shared.session.mode);
+            if payload > u64::from(PAYLOAD_BYTES_MAX) {
+                self.skip(payload)?;
+                let answer = Answer::to(shared.session.mode, &request);
+                answer.failed(&mut self.output, Errno::Invalid, "more than 32 MiB at once");
+            } else if payload > PAYLOAD_IN_PLACE_MAX {
+                self.with_long_payload(request, payload as usize)?;
+            } else {
+                self.with_short_payload(request, payload as usize)?;
+            }
+            if self.output.len() > SENT_TOGETHER {
+                self.send()?;
+            }
+        }
+    }
+
+    /// The payload is served from the inbox, where it lies.
+    fn with_short_payload(&mut self, request: Request, len: usize) -> Result<(), Ended> {
+        while self.inbox.filled().len() < len {
+            self.fill_more()?;
+        }
+        let shared = self.shared;
+        let others_wait = self.inbox.filled().len() > len;
+        if shared.pace.is_quick(&request, others_wait) {
+            let payload = &self.inbox.filled()[..len];
+            shared.perform(&request, payload, &mut self.output);
+        } else {
+            let cost = cost_of(&request, len);
+            self.reserve(cost)?;
+            let payload = self.inbox.filled()[..len].to_vec();
+            self.hand_over(Job { request, payload, cost });
+        }
+        self.inbox.take(len);
+        Ok(())
+    }
+
+    fn with_long_payload(&mut self, request: Request, len: usize) -> Result<(), Ended> {
+        let cost = cost_of(&request, len);
+        self.reserve(cost)?;
+        let mut payload = vec![0; len];
+        let mut done = self.inbox.filled().len().min(len);
+        payload[..done].copy_from_slice(&self.inbox.filled()[..done]);
+        self.inbox.take(done);
+        let mut last = Instant::now();
+        while done < len {
+            match received(self.shared.wire.receive(&mut payload[done..]))? {
+                (Filled::More, count) => {
+                    done += count;
+                    last = Instant::now();
+                }
+                (Filled::End, _) => return Err(left_in("a payload")),
+                (Filled::Nothing, _) => self.check_stall(last)?,
+            }
+        }
+        // Another thread gets it: this one is to receive the next request meanwhile.
+        self.hand_over(Job { request, payload, cost });
+        Ok(())
+    }
+
+    /// Takes a payload that is too long to be meant, for the sake of the requests behind it.
+    fn skip(&mut self, mut rest: u64) -> Result<(), Ended> {
+        if rest > u64::from(u32::MAX) {
+            return Err(Ended(format!("a payload of {rest} bytes")));
+        }
+        while rest > 0 {
+            if self.inbox.is_empty() {
+                self.fill_more()?;
+            }
+            let count = rest.min(self.inbox.filled().len() as u64);
+            self.inbox.take(count as usize);
+            rest -= count;
+        }
+        Ok(())
+    }
+
+    /// Sends what is ready and waits for more; false at the end, if it comes between requests.
+    fn fill(&mut self, what: &str) -> Result<bool, Ended> {
+        self.send()?;
+        let begun = Instant::now();
+        loop {
+            match self.inbox.fill(self.shared.wire)? {
+                Filled::More => return Ok(true),
+                Filled::End if self.inbox.is_empty() => return Ok(false),
+                Filled::End => return Err(left_in(what)),
+                // Between requests a client may be silent as long as he likes.
+                Filled::Nothing if self.inbox.is_empty() => {}
+                Filled::Nothing => self.check_stall(begun)?,
+            }
+        }
+    }
+
+    /// As [`Reader::fill`], in the middle of a request.
+    fn fill_more(&mut self) -> Result<(), Ended> {
+        self.send()?;
+        let begun = Instant::now();
+        loop {
+            match self.inbox.fill(self.shared.wire)? {
+                Filled::More => return Ok(()),
+                Filled::End => return Err(left_in("a request")),
+                Filled::Nothing => self.check_stall(begun)?,
+            }
+        }
+    }
+
+    fn check_stall(&self, since: Instant) -> Result<(), Ended> {
+        if since.elapsed() > self.shared.limits.stall {
+            return Err(Ended("the client left a request half sent for too long".into()));
+        }
+        Ok(())
+    }
+
+    fn send(&mut self) -> Result<(), Ended> {
+        let sent = self.shared.send(&self.output);
+        self.output.cut(0, KEPT_BYTES);
+        sent
+    }
+
+    /// Waits until a job of `cost` bytes may be in memory.
+    fn reserve(&mut self, cost: usize) -> Result<(), Ended> {
+        let shared = self.shared;
+        let fits = |queue: &Queue| queue.in_flight == 0 || queue.in_flight + cost <= shared.limits.in_flight_bytes;
+        if !fits(&shared.queue.lock()) {
+            // The client may wait for these before he sends more.
+            self.send()?;
+        }
+        let mut queue = shared.queue.lock();
+        while !fits(&queue) {
+            shared.job_done.wait(&mut queue);
+        }
+        queue.in_flight += cost;
+        Ok(())
+    }
+
+    fn hand_over(&mut self, job: Job) {
+        let shared = self.shared;
+        let mut queue = shared.queue.lock();
+        queue.jobs.push_back(job);
+        if queue.idle >= queue.jobs.len() || queue.workers >= shared.limits.workers {
+            shared.job_came.notify_one();
+            return;
+        }
+        queue.workers += 1;
+        drop(queue);
+        let spawned = thread::Builder::new().name("nbd-worker".into()).spawn_scoped(self.scope, move || shared.work());
+        if spawned.is_err() {
+            shared.queue.lock().workers -= 1;
+            // Without a thread the work is done here.
+            let job = shared.queue.lock().jobs.pop_back();
+            if let Some(job) = job {
+                let _in_hand = InHand { shared, cost: job.cost };
+                shared.perform(&job.request, &job.payload, &mut self.output);
+            }
+        }
+    }
+}
+
+impl Shared<'_> {
+    fn perform(&self, request: &Request, payload: &[u8], output: &mut Output) {
+        let begun = Instant::now();
+        perform(self.session, request, payload, output);
+        self.pace.took(request, begun.elapsed());
+    }
+
+    fn send(&self, output: &Output) -> Result<(), Ended> {
+        if output.is_empty() {
+            return Ok(());
+        }
+        let _sending = self.sending.lock();
+        if self.broken.load(Ordering::Relaxed) {
+            return Err(Ended("an answer could not be sent".into()));
+        }
+        self.wire.send(output.filled()).map_err(|error| {
+            // A part of the answer may be on its way: whatever followed would be taken for the rest of it.
+            self.broken.store(true, Ordering::Relaxed);
+            self.wire.cut();
+            error.into()
+        })
+    }
+
+    fn work(&self) {
+        let mut output = Output::default();
+        while let Some(job) = self.next_job() {
+            let _in_hand = InHand { shared: self, cost: job.cost };
+            self.perform(&job.request, &job.payload, &mut output);
+            drop(job.payload);
+            if self.send(&output).is_err() {
+                // The thread that reads hears of it from the wire.
+            }
+            output.cut(0, KEPT_BYTES);
+        }
+    }
+
+    fn next_job(&self) -> Option<Job> {
+        let mut queue = self.queue.lock();
+        loop {
+            if let Some(job) = queue.jobs.pop_front() {
+                return Some(job);
+            }
+            if queue.closed {
+                return None;
+            }
+            queue.idle += 1;
+            self.job_came.wait(&mut queue);
+            queue.idle -= 1;
+        }
+    }
+}
+
+/// Bytes that a request has in memory while it is served.
+fn cost_of(request: &Request, payload: usize) -> usize {
+    let answer = if request.command == Command::Read { request.length.min(u64::from(PAYLOAD_BYTES_MAX)) as usize } else { 0 };
+    payload + answer + JOB_BYTES
+}
+
+fn left_in(what: &str) -> Ended {
+    Ended(format!("the client left in the middle of {what}"))
+}
