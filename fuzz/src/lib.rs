@@ -2,3 +2,5 @@
 
 #[path = "../../tests/forgery/mod.rs"]
 pub mod forgery;
+#[path = "../../tests/talk/mod.rs"]
+pub mod talk;

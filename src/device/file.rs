@@ -38,6 +38,10 @@ pub struct FileDevice {
     writes: AtomicU64,
 }
 
+/// Bytes that are written at a time. The page cache keeps what one call writes in one piece, and ext4 walks through all of a piece
+/// whenever a block of it is overwritten.
+const WRITE_BYTES_MAX: usize = 64 * 1024;
+
 /// Writes that may go by before the file's length is looked at again.
 const WRITES_UNCHECKED_MAX: u64 = 32;
 
@@ -185,7 +189,10 @@ impl Device for FileDevice {
             self.check_length()?;
         }
         self.writes.store(writes % WRITES_UNCHECKED_MAX, Ordering::Relaxed);
-        self.file.write_all_at(buf, offset)
+        for (index, part) in buf.chunks(WRITE_BYTES_MAX).enumerate() {
+            self.file.write_all_at(part, offset + (index * WRITE_BYTES_MAX) as u64)?;
+        }
+        Ok(())
     }
 
     fn sync(&self) -> io::Result<()> {

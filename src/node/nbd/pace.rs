@@ -1,50 +1,104 @@
-//! Is a kind of request quick enough to be served where it was read?
+//! Is a request served where it was read, or by another thread?
 //!
-//! Whoever hands a request to another thread waits some microseconds for that thread. If the data is in memory, serving it takes less; if it is
-//! not, the thread that reads requests must not wait for the disk. Which of the two it is, the last requests tell.
+//! Handing a request over costs some microseconds and a wake-up. If its data is in memory, serving it takes less. If not, the thread that reads
+//! requests must not wait for the disk while others come in. Which of the two it is, the last requests of the kind tell.
 
 use super::protocol::request::{Command, Request};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-/// Requests that take longer than this on average go to other threads.
+/// A kind of request is slow if more than about half of the last ones took longer than this.
 const QUICK: Duration = Duration::from_micros(40);
 
-/// Longer requests go to other threads in any case, if others wait behind them.
+/// Longer ones go to other threads in any case, if others wait behind them.
 const QUICK_BYTES_MAX: u64 = 128 << 10;
 
-/// How much of the average the newest request is.
+/// How much of the average the newest request is: one part in so many.
 const WEIGHT: u32 = 8;
 
-/// What requests of each kind took lately.
+/// What requests of each kind took lately, in nanoseconds.
 #[derive(Default)]
-pub struct Pace {
-    nanoseconds: [AtomicU32; 3],
-}
+pub struct Pace([AtomicU32; 3]);
 
 impl Pace {
-    /// Shall the request be served at once?
-    pub fn is_quick(&self, request: &Request, others_wait: bool) -> bool {
-        let long = matches!(request.command, Command::Read | Command::Write) && request.length > QUICK_BYTES_MAX;
-        !(long && others_wait) && u128::from(self.of(request).load(Ordering::Relaxed)) < QUICK.as_nanos()
+    /// Shall the request be served at once? `others` says whether any are waiting or being served.
+    pub fn is_for_reader(&self, request: &Request, others: bool) -> bool {
+        let quick = u128::from(self.of(request).load(Ordering::Relaxed)) < QUICK.as_nanos();
+        if matches!(request.command, Command::Read | Command::Write) {
+            !others || (quick && request.length <= QUICK_BYTES_MAX)
+        } else {
+            // What a flush waits for is worth a thread: others may come meanwhile.
+            quick
+        }
     }
 
     /// Notes what a request took.
     pub fn took(&self, request: &Request, time: Duration) {
+        // What is long anyway says nothing of what is short.
+        if request.length > QUICK_BYTES_MAX && matches!(request.command, Command::Read | Command::Write) {
+            return;
+        }
+        // Cut off, so that a single one that had to wait for a processor does not count for many.
+        let time = time.min(2 * QUICK).as_nanos() as u32;
         let average = self.of(request);
-        // A long request says nothing of short ones, and one stall of a second shall be forgotten after some dozens.
-        let blocks =
-            if request.command == Command::Read || request.command == Command::Write { request.length / 65_536 + 1 } else { 1 };
-        let time = u32::try_from(time.as_nanos() / u128::from(blocks)).unwrap_or(u32::MAX).min(20 * QUICK.as_nanos() as u32);
         let old = average.load(Ordering::Relaxed);
         average.store(old - old / WEIGHT + time / WEIGHT, Ordering::Relaxed);
     }
 
     fn of(&self, request: &Request) -> &AtomicU32 {
         match request.command {
-            Command::Read => &self.nanoseconds[0],
-            Command::Write => &self.nanoseconds[1],
-            _ => &self.nanoseconds[2],
+            Command::Read => &self.0[0],
+            Command::Write => &self.0[1],
+            _ => &self.0[2],
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Pace, QUICK};
+    use crate::node::nbd::protocol::request::{Command, Request};
+    use std::time::Duration;
+
+    fn request(command: Command, length: u64) -> Request {
+        Request { command, flags: 0, cookie: 0, offset: 0, length }
+    }
+
+    #[test]
+    fn slow_kinds_go_to_other_threads_while_others_wait() {
+        let pace = Pace::default();
+        let (read, write) = (request(Command::Read, 4096), request(Command::Write, 4096));
+        assert!(pace.is_for_reader(&read, true));
+        for _ in 0..20 {
+            pace.took(&read, 3 * QUICK);
+        }
+        assert!(!pace.is_for_reader(&read, true));
+        assert!(pace.is_for_reader(&read, false), "nobody waits behind it");
+        assert!(pace.is_for_reader(&write, true), "writes are another kind");
+        for _ in 0..20 {
+            pace.took(&read, Duration::from_micros(1));
+        }
+        assert!(pace.is_for_reader(&read, true));
+    }
+
+    #[test]
+    fn one_that_waited_for_a_processor_changes_nothing() {
+        let pace = Pace::default();
+        let read = request(Command::Read, 4096);
+        for _ in 0..100 {
+            (0..4).for_each(|_| pace.took(&read, Duration::from_micros(2)));
+            pace.took(&read, Duration::from_millis(10));
+            assert!(pace.is_for_reader(&read, true));
+        }
+    }
+
+    #[test]
+    fn long_requests_are_handed_over_while_others_wait() {
+        let pace = Pace::default();
+        let read = request(Command::Read, 1 << 20);
+        assert!(pace.is_for_reader(&read, false));
+        assert!(!pace.is_for_reader(&read, true));
+        pace.took(&read, Duration::from_secs(1));
+        assert!(pace.is_for_reader(&request(Command::Read, 4096), true), "it says nothing of short ones");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::address::Address;
 use super::connection::{Connection, Terms};
-use super::exports::{Exports, Uses};
+use super::exports::{Exports, Peer, Uses};
 use super::limits::Limits;
 use super::listener::{Listener, check_reach};
 use super::perform::Session;
@@ -150,6 +150,23 @@ impl Server {
         self.shared.uses.connections(drive)
     }
 
+    /// Serves a client on a wire that the caller has made, to the end; nothing else has to be listened on for that. Such clients count
+    /// as one peer each.
+    ///
+    /// # Errors
+    /// `Io` with what ended the connection before the client did.
+    pub fn serve(&self, wire: Arc<dyn Wire>) -> Result<(), Failure> {
+        let number = self.shared.numbers.fetch_add(1, Ordering::Relaxed);
+        let exports = Exports::new(self.shared.store.clone(), Arc::clone(&self.shared.uses), Peer::Connection(number));
+        self.shared.connections.lock().insert(number, Arc::clone(&wire));
+        let _place = Place { shared: Arc::clone(&self.shared), number };
+        if self.shared.stopping.load(Ordering::SeqCst) {
+            wire.stop_receiving();
+        }
+        let connection = Connection { wire, exports, needs_tls: false };
+        connection.serve(&self.shared.terms, &|_| ()).map_err(|ended| Failure::new(FailureKind::Io, ended.to_string()))
+    }
+
     /// Ends it: nobody is let in, nothing more is read, what was read is done and answered, then connections end. The store stays open.
     pub fn stop(self) {
         drop(self);
@@ -257,7 +274,7 @@ fn serve(connection: Connection, terms: &Terms, number: u64) {
 /// # Errors
 /// What ended the connection before the client did.
 pub fn serve_one(store: &Store, image: Image, wire: Arc<dyn Wire>, limits: Limits) -> Result<(), Failure> {
-    let exports = Exports::only(store.clone(), Arc::default(), super::exports::Peer::Connection(0), image);
+    let exports = Exports::only(store.clone(), Arc::default(), Peer::Connection(0), image);
     let connection = Connection { wire, exports, needs_tls: false };
     let terms = Terms { limits, tls: None };
     connection.serve(&terms, &|_| ()).map_err(|ended| Failure::new(FailureKind::Io, ended.to_string()))

@@ -19,7 +19,7 @@ use super::protocol::request::{Command, Request};
 use super::wire::Wire;
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, Scope};
 use std::time::Instant;
 
@@ -49,8 +49,6 @@ struct Queue {
     idle: usize,
     workers: usize,
     closed: bool,
-    /// Bytes that jobs have in memory.
-    in_flight: usize,
 }
 
 /// What the threads of one connection share.
@@ -61,6 +59,8 @@ struct Shared<'a> {
     /// Held while an answer is sent.
     sending: Mutex<()>,
     broken: AtomicBool,
+    /// Bytes that jobs have in memory; changed with the queue locked.
+    in_flight: AtomicUsize,
     pace: Pace,
     queue: Mutex<Queue>,
     job_came: Condvar,
@@ -78,6 +78,7 @@ pub fn serve(wire: &dyn Wire, session: &Session, inbox: &mut Inbox, limits: &Lim
         limits,
         sending: Mutex::default(),
         broken: AtomicBool::new(false),
+        in_flight: AtomicUsize::new(0),
         pace: Pace::default(),
         queue: Mutex::default(),
         job_came: Condvar::new(),
@@ -112,7 +113,8 @@ impl Drop for InHand<'_> {
             self.shared.broken.store(true, Ordering::Relaxed);
             self.shared.wire.cut();
         }
-        self.shared.queue.lock().in_flight -= self.cost;
+        let _queue = self.shared.queue.lock();
+        self.shared.in_flight.fetch_sub(self.cost, Ordering::Relaxed);
         self.shared.job_done.notify_one();
     }
 }
@@ -160,8 +162,8 @@ impl<'a> Reader<'_, '_, 'a> {
             self.fill_more()?;
         }
         let shared = self.shared;
-        let others_wait = self.inbox.filled().len() > len;
-        if shared.pace.is_quick(&request, others_wait) {
+        let others = self.inbox.filled().len() > len || shared.in_flight.load(Ordering::Relaxed) > 0;
+        if shared.pace.is_for_reader(&request, others) {
             let payload = &self.inbox.filled()[..len];
             shared.perform(&request, payload, &mut self.output);
         } else {
@@ -258,16 +260,19 @@ impl<'a> Reader<'_, '_, 'a> {
     /// Waits until a job of `cost` bytes may be in memory.
     fn reserve(&mut self, cost: usize) -> Result<(), Ended> {
         let shared = self.shared;
-        let fits = |queue: &Queue| queue.in_flight == 0 || queue.in_flight + cost <= shared.limits.in_flight_bytes;
-        if !fits(&shared.queue.lock()) {
+        let fits = || {
+            let in_flight = shared.in_flight.load(Ordering::Relaxed);
+            in_flight == 0 || in_flight + cost <= shared.limits.in_flight_bytes
+        };
+        if !fits() {
             // The client may wait for these before he sends more.
             self.send()?;
         }
         let mut queue = shared.queue.lock();
-        while !fits(&queue) {
+        while !fits() {
             shared.job_done.wait(&mut queue);
         }
-        queue.in_flight += cost;
+        shared.in_flight.fetch_add(cost, Ordering::Relaxed);
         Ok(())
     }
 
