@@ -87,8 +87,16 @@ impl Guest {
     /// Shuts it down. It must never have complained of its drive.
     pub fn shut_down(mut self) {
         writeln!(self.stdin, "sync; mount -o remount,ro / && poweroff -f").expect("it listens");
-        while let Ok(line) = self.console.recv_timeout(SILENCE_MAX) {
-            self.transcript.push(line);
+        loop {
+            match self.console.recv_timeout(SILENCE_MAX) {
+                Ok(line) => {
+                    let refused = line.starts_with(RESULT);
+                    self.transcript.push(line);
+                    assert!(!refused, "{} does not shut down\n{}", self.name, self.told());
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("{} does not shut down\n{}", self.name, self.told()),
+            }
         }
         let status = self.process.wait().expect("it can be waited for");
         assert!(status.success(), "{}: {status}\n{}", self.name, self.told());
