@@ -113,8 +113,8 @@ pub struct Runner {
     pub points: Vec<Point>,
     held: Vec<Snapshot>,
     operations: usize,
-    /// No operation has committed since the store was opened.
-    pub is_fresh: bool,
+    /// The last commit when the store was opened.
+    opened_at: u64,
 }
 
 impl Runner {
@@ -146,7 +146,8 @@ impl Runner {
             punch: None,
         };
         let base = device.disk();
-        Self { settings, device, base, store: Some(store), points: vec![start], held: Vec::new(), operations: 0, is_fresh: true }
+        let opened_at = store.info().generation;
+        Self { settings, device, base, store: Some(store), points: vec![start], held: Vec::new(), operations: 0, opened_at }
     }
 
     /// Flushes, forgets what was done so far, and records from here on.
@@ -204,6 +205,11 @@ impl Runner {
         }
     }
 
+    /// Has nothing been committed since the store was opened? Then the first overwrite has to commit that it is in use.
+    pub fn is_fresh(&self) -> bool {
+        self.store().info().generation == self.opened_at
+    }
+
     /// Compares the running store with its model.
     pub fn judge(&self) -> Outcome {
         judge(self.store(), &self.state().model, Reading::Thorough)
@@ -250,7 +256,6 @@ impl Runner {
                 punch: operation.punch(),
             });
         }
-        self.is_fresh &= !operation.is_durable();
         Ok(())
     }
 
@@ -265,7 +270,7 @@ impl Runner {
         self.points.last_mut().expect("it was just added").acknowledged = Some(closed);
         self.store = None;
         self.store = Some(self.settings.options().open_on(self.device.clone())?);
-        self.is_fresh = true;
+        self.opened_at = self.store().info().generation;
         if !self.store().info().was_clean {
             return Err(Stop::Difference("a store that was closed is not clean".to_owned()));
         }

@@ -124,7 +124,7 @@ impl Workload {
     fn meanwhile(&mut self, runner: &Runner) -> Option<Step> {
         let model = &runner.state().model;
         let usage = runner.store().usage();
-        if runner.is_fresh || runner.settings.dirty_bytes_max.is_some() || usage.free_bytes < FREE_FOR_MEANWHILE * BLOCK {
+        if runner.is_fresh() || runner.settings.dirty_bytes_max.is_some() || usage.free_bytes < FREE_FOR_MEANWHILE * BLOCK {
             return None;
         }
         let outer = match self.dice.within(0..5) {

@@ -86,21 +86,21 @@ impl Connection {
         };
         let mut output = Vec::new();
         let mut handshake = Handshake::new(tls, &mut output);
+        self.wire.send(&output)?;
+        output.clear();
         loop {
-            if !output.is_empty() {
-                self.wire.send(&output)?;
-                output.clear();
-            }
             let (taken, step) = handshake.advance(&self.exports, inbox.filled(), &mut output)?;
             inbox.take(taken);
-            if !output.is_empty() {
-                self.wire.send(&output)?;
-                output.clear();
+            let sent = self.wire.send(&output);
+            output.clear();
+            if matches!(step, Step::End) {
+                // Who says that he leaves need not wait for the answer.
+                return Ok(None);
             }
+            sent?;
             match step {
-                Step::More => {}
+                Step::More | Step::End => {}
                 Step::Begin(session) => return Ok(Some(*session)),
-                Step::End => return Ok(None),
                 Step::StartTls => {
                     let Some(config) = &terms.tls else { return Err(Ended("TLS without a certificate".into())) };
                     let met = config.accept(Arc::clone(&self.wire), begun + terms.limits.handshake)?;

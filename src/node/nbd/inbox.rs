@@ -4,7 +4,7 @@ use super::wire::Wire;
 use std::io;
 
 /// Bytes that are received at a time, at most; also the longest piece that can be looked at as a whole.
-pub const INBOX_BYTES: usize = 256 << 10;
+pub const INBOX_BYTES: usize = 1 << 20;
 
 /// Received bytes, in order.
 pub struct Inbox {

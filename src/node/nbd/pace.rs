@@ -11,7 +11,7 @@ use std::time::Duration;
 const QUICK: Duration = Duration::from_micros(40);
 
 /// Longer ones go to other threads in any case, if others wait behind them.
-const QUICK_BYTES_MAX: u64 = 128 << 10;
+const QUICK_BYTES_MAX: u64 = 512 << 10;
 
 /// How much of the average the newest request is: one part in so many.
 const WEIGHT: u32 = 8;

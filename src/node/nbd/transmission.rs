@@ -26,8 +26,11 @@ use std::time::Instant;
 /// Answers of quick requests are sent when they come to this many bytes.
 const SENT_TOGETHER: usize = 256 << 10;
 
-/// Memory for answers that is kept for the next ones.
-const KEPT_BYTES: usize = 1 << 20;
+/// Memory for answers, or for a long payload, that is kept for the next ones.
+const KEPT_BYTES: usize = 2 << 20;
+
+/// Memory of how many long payloads is kept.
+const KEPT_PAYLOADS: usize = 4;
 
 /// The longest payload that is served from where it was received.
 const PAYLOAD_IN_PLACE_MAX: u64 = INBOX_BYTES as u64 / 2;
@@ -38,7 +41,9 @@ const JOB_BYTES: usize = 4096;
 /// A request for a worker.
 struct Job {
     request: Request,
+    /// The payload, and perhaps more.
     payload: Vec<u8>,
+    len: usize,
     cost: usize,
 }
 
@@ -63,6 +68,8 @@ struct Shared<'a> {
     in_flight: AtomicUsize,
     pace: Pace,
     queue: Mutex<Queue>,
+    /// Memory of payloads that were served: asking the system for new pages each time costs more than filling them.
+    payloads: Mutex<Vec<Vec<u8>>>,
     job_came: Condvar,
     job_done: Condvar,
 }
@@ -81,6 +88,7 @@ pub fn serve(wire: &dyn Wire, session: &Session, inbox: &mut Inbox, limits: &Lim
         in_flight: AtomicUsize::new(0),
         pace: Pace::default(),
         queue: Mutex::default(),
+        payloads: Mutex::default(),
         job_came: Condvar::new(),
         job_done: Condvar::new(),
     };
@@ -169,8 +177,9 @@ impl<'a> Reader<'_, '_, 'a> {
         } else {
             let cost = cost_of(&request, len);
             self.reserve(cost)?;
-            let payload = self.inbox.filled()[..len].to_vec();
-            self.hand_over(Job { request, payload, cost });
+            let mut payload = shared.memory_for(len);
+            payload[..len].copy_from_slice(&self.inbox.filled()[..len]);
+            self.hand_over(Job { request, payload, len, cost });
         }
         self.inbox.take(len);
         Ok(())
@@ -179,13 +188,13 @@ impl<'a> Reader<'_, '_, 'a> {
     fn with_long_payload(&mut self, request: Request, len: usize) -> Result<(), Ended> {
         let cost = cost_of(&request, len);
         self.reserve(cost)?;
-        let mut payload = vec![0; len];
+        let mut payload = self.shared.memory_for(len);
         let mut done = self.inbox.filled().len().min(len);
         payload[..done].copy_from_slice(&self.inbox.filled()[..done]);
         self.inbox.take(done);
         let mut last = Instant::now();
         while done < len {
-            match received(self.shared.wire.receive(&mut payload[done..]))? {
+            match received(self.shared.wire.receive(&mut payload[done..len]))? {
                 (Filled::More, count) => {
                     done += count;
                     last = Instant::now();
@@ -195,7 +204,7 @@ impl<'a> Reader<'_, '_, 'a> {
             }
         }
         // Another thread gets it: this one is to receive the next request meanwhile.
-        self.hand_over(Job { request, payload, cost });
+        self.hand_over(Job { request, payload, len, cost });
         Ok(())
     }
 
@@ -293,7 +302,7 @@ impl<'a> Reader<'_, '_, 'a> {
             let job = shared.queue.lock().jobs.pop_back();
             if let Some(job) = job {
                 let _in_hand = InHand { shared, cost: job.cost };
-                shared.perform(&job.request, &job.payload, &mut self.output);
+                shared.perform(&job.request, &job.payload[..job.len], &mut self.output);
             }
         }
     }
@@ -304,6 +313,25 @@ impl Shared<'_> {
         let begun = Instant::now();
         perform(self.session, request, payload, output);
         self.pace.took(request, begun.elapsed());
+    }
+
+    /// At least `len` bytes of memory.
+    fn memory_for(&self, len: usize) -> Vec<u8> {
+        if len == 0 {
+            return Vec::new();
+        }
+        let mut memory = self.payloads.lock().pop().unwrap_or_default();
+        if memory.len() < len {
+            memory.resize(len, 0);
+        }
+        memory
+    }
+
+    fn keep(&self, memory: Vec<u8>) {
+        let mut payloads = self.payloads.lock();
+        if payloads.len() < KEPT_PAYLOADS && (1..=KEPT_BYTES).contains(&memory.len()) {
+            payloads.push(memory);
+        }
     }
 
     fn send(&self, output: &Output) -> Result<(), Ended> {
@@ -326,8 +354,8 @@ impl Shared<'_> {
         let mut output = Output::default();
         while let Some(job) = self.next_job() {
             let _in_hand = InHand { shared: self, cost: job.cost };
-            self.perform(&job.request, &job.payload, &mut output);
-            drop(job.payload);
+            self.perform(&job.request, &job.payload[..job.len], &mut output);
+            self.keep(job.payload);
             if self.send(&output).is_err() {
                 // The thread that reads hears of it from the wire.
             }
