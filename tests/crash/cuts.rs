@@ -16,7 +16,7 @@ use crate::judge::Outcome;
 use crate::operation::State;
 use crate::runner::{Past, Run, Runner, Settings};
 use crate::story::tell;
-use crate::verdict::{Kinds, recover, scrub_raises_no_alarm};
+use crate::verdict::{Kinds, recover, rot_in_a_frozen_block_is_found, scrub_raises_no_alarm};
 use crate::workload::{Shape, Workload};
 
 /// Losses that only a seed tells are tried so often at each event.
@@ -31,6 +31,8 @@ const LOOKED_AT: [u64; 3] = [1, 2, 4];
 const EPILOGUES: u64 = 5;
 /// A copy of one of so many recovered stores is scrubbed.
 const SCRUBS: u64 = 5;
+/// In a copy of one of so many, something that was frozen before the first cut rots.
+const ROTS: u64 = 40;
 const WARM_UP_STEPS_MAX: u64 = 150;
 
 /// A power cut: after so many events, with what loss.
@@ -80,6 +82,7 @@ impl Count {
             ("found in the middle", found.is_partly),
             ("found overwritten", found.is_overwritten),
             ("found torn", found.is_torn),
+            ("rotted", found.is_rotten),
         ];
         for (kind, _) in kinds.into_iter().filter(|(_, is_met)| *is_met) {
             *self.kinds.entry(kind).or_default() += 1;
@@ -167,9 +170,13 @@ fn look(seed: u64, run: &Run, cuts: &Cuts, disk: Disk) -> Outcome<(State, Kinds)
     let past = Past { points: &run.points[run.allowed(cut.position)], is_torn: cut.loss.tears_blocks() };
     caught(|| {
         let recovered = recover(disk, &run.settings, past)?;
-        let found = (recovered.state.clone(), recovered.kinds);
+        let mut found = (recovered.state.clone(), recovered.kinds);
         if cuts.dice(seed, "scrub").once_in(SCRUBS) {
             scrub_raises_no_alarm(recovered.device.disk(), &run.settings)?;
+        }
+        let mut dice = cuts.dice(seed, "rot");
+        if cuts.0.len() == 1 && dice.once_in(ROTS) {
+            found.1.is_rotten = rot_in_a_frozen_block_is_found(recovered.device.disk(), &run.settings, &mut dice)?;
         }
         let mut dice = cuts.dice(seed, "epilogue");
         if dice.once_in(EPILOGUES) {

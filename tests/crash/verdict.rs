@@ -12,8 +12,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use floe::sim::{Disk, SimDevice};
-use floe::{Store, Uuid};
+use floe::{Device, ErrorKind, Store, Uuid};
 
+use crate::dice::Dice;
 use crate::judge::{Outcome, Reading, done, judge, mapped_ranges, same};
 use crate::model::{BLOCK, Model};
 use crate::operation::{Punch, State};
@@ -44,6 +45,8 @@ pub struct Kinds {
     pub is_overwritten: bool,
     /// Blocks are torn.
     pub is_torn: bool,
+    /// A frozen block rotted then, and that was noticed.
+    pub is_rotten: bool,
 }
 
 /// Opens the disk and says what it holds, or what is wrong with it.
@@ -119,6 +122,44 @@ pub fn scrub_raises_no_alarm(disk: Disk, settings: &Settings) -> Outcome {
         return Err("a scrub changed what is read".to_owned());
     }
     Ok(())
+}
+
+/// A bit of a block that was frozen before the cut turns over: that is damage, whatever the cut left unsettled. True if there was such
+/// a block. Before the cut the store has been clean: what an earlier one left unsettled stays so in the snapshots taken since.
+pub fn rot_in_a_frozen_block_is_found(disk: Disk, settings: &Settings, dice: &mut Dice) -> Outcome<bool> {
+    let mut frozen = Vec::new();
+    {
+        let device = Arc::new(SimDevice::over(disk.clone()).expect("memory for a device"));
+        let store = done("open", settings.options().open_on(device))?;
+        for snapshot in store.snapshots() {
+            for extent in snapshot.extents() {
+                let extent = done("extents", extent)?;
+                let whole = extent.data.chunks_exact(BLOCK_LEN).zip((extent.offset..).step_by(BLOCK_LEN));
+                frozen.extend(whole.map(|(bytes, offset)| (snapshot.uuid(), offset, bytes.to_vec())));
+            }
+        }
+    }
+    if frozen.is_empty() {
+        return Ok(false);
+    }
+    let (uuid, offset, bytes) = frozen.swap_remove(dice.within(0..frozen.len() as u64) as usize);
+    let device = Arc::new(SimDevice::over(disk).expect("memory for a device"));
+    let (byte, bit) = (dice.within(0..BLOCK), dice.within(0..8) as u8);
+    let mut found = vec![0; BLOCK_LEN];
+    for place in (0..device.len_bytes()).step_by(BLOCK_LEN) {
+        device.read_at(&mut found, place).expect("a block of the device");
+        // Others may hold the same: whoever they belong to, nobody reads them.
+        if found == bytes {
+            device.rot(place + byte, bit).expect("a block of the device");
+        }
+    }
+    let store = done("open", settings.options().open_on(device))?;
+    let snapshot = done("finding a snapshot", store.snapshot(uuid))?;
+    match snapshot.read_at(&mut [0], offset) {
+        Err(error) if error.kind() == ErrorKind::Corrupt => Ok(true),
+        Err(error) => Err(format!("rot at {offset} of a snapshot is called something else: {error}")),
+        Ok(()) => Err(format!("rot at {offset} of a snapshot that was frozen before the cut is accepted")),
+    }
 }
 
 /// What the drives of a store hold.
