@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-const DRIVE_KEYS: [&str; 10] = [
+const DRIVE_KEYS: [&str; 11] = [
     "uuid",
     "name",
     "size",
@@ -23,6 +23,7 @@ const DRIVE_KEYS: [&str; 10] = [
     "bookmarks",
     "timestamp",
     "importing",
+    "allow_multimount",
 ];
 
 const SNAPSHOT_KEYS: [&str; 9] =
@@ -68,6 +69,10 @@ fn a_drive_is_created_listed_renamed_resized_and_deleted() {
     assert_eq!(string(&bench.json(&["drive", "rename", "db", "web"]), "name"), "web");
     bench.fails(&["drive", "show", "db"], 3);
     assert_eq!(number(&bench.json(&["drive", "resize", "web", "--size", "20G"]), "size"), 20 << 30);
+    assert_eq!(bench.json(&["drive", "multimount", "web", "on"])["allow_multimount"], true);
+    assert!(bench.ok(&["drive", "show", "web"]).contains("multimount"));
+    assert_eq!(bench.json(&["drive", "multimount", "web", "off"])["allow_multimount"], false);
+    bench.fails(&["drive", "multimount", "web", "perhaps"], 2);
     let refusal = bench.fails(&["drive", "resize", "web", "--size", "10G"], 2);
     assert!(refusal.contains("cut off"), "{refusal}");
     assert_eq!(number(&bench.json(&["drive", "resize", "web", "--size", "10G", "--shrink"]), "size"), 10 << 30);

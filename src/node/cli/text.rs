@@ -83,6 +83,9 @@ pub(super) fn drive(view: &DriveView) -> String {
     if view.importing {
         rows.push(("import", "unfinished: import again with --overwrite, or delete the drive".into()));
     }
+    if view.allow_multimount {
+        rows.push(("multimount", "several clients may write it at the same time".into()));
+    }
     fields(&rows)
 }
 
