@@ -125,7 +125,6 @@ fn read(session: &Session, request: &Request, range: Range<u64>, answer: &Answer
     if session.mode == Mode::Simple || request.has(flag::DF) || request.length < HOLE_BYTES_MIN {
         return put(output, range, true);
     }
-    still_has(image, &range).map_err(told(request))?;
     // Data and short holes go together, up to the next long hole.
     let mut data = range.start..range.start;
     for piece in mapped(image, range.clone()).chain([Ok(range.end..range.end)]) {
@@ -141,10 +140,14 @@ fn read(session: &Session, request: &Request, range: Range<u64>, answer: &Answer
         }
     }
     // A hole at the end was the last piece.
-    if data.is_empty() && data.start == range.end { Ok(()) } else { put(output, data, true) }
+    if !(data.is_empty() && data.start == range.end) {
+        put(output, data, true)?;
+    }
+    still_has(image, &range).map_err(told(request))
 }
 
-/// A drive may have become smaller since the client came; behind its end there is nothing, not a hole.
+/// A drive may have become smaller since the client came; behind its end there is nothing, not a hole. Asked after the table was walked, so
+/// that what was found is true of a drive that was large enough.
 fn still_has(image: &Image, range: &Range<u64>) -> Result<()> {
     match image {
         // Reads no byte, and says whether it could.
@@ -179,10 +182,9 @@ fn changes(base: &Snapshot, image: &Image, range: Range<u64>) -> Result<Changes>
 
 /// Reads a range into nowhere, so that it is in the page cache.
 fn cache(image: &Image, range: Range<u64>) -> Result<()> {
-    still_has(image, &range)?;
     let mut nowhere = vec![0; CACHED_AT_ONCE.min(range.end - range.start) as usize];
     let mut rest = CACHED_BYTES_MAX;
-    for piece in mapped(image, range) {
+    for piece in mapped(image, range.clone()) {
         let piece = piece?;
         for at in piece.clone().step_by(CACHED_AT_ONCE as usize) {
             let len = CACHED_AT_ONCE.min(piece.end - at);
@@ -193,7 +195,7 @@ fn cache(image: &Image, range: Range<u64>) -> Result<()> {
             }
         }
     }
-    Ok(())
+    still_has(image, &range)
 }
 
 fn status(session: &Session, request: &Request, payload: &[u8], answer: &Answer, output: &mut Output) -> Result<(), Told> {
@@ -208,7 +210,6 @@ fn status(session: &Session, request: &Request, payload: &[u8], answer: &Answer,
         (request.length, None)
     };
     let range = request.offset..request.offset + length;
-    still_has(&session.export.image, &range).map_err(told(request))?;
     let chosen = session.contexts.iter().filter(|(id, _)| wanted.as_ref().is_none_or(|wanted| wanted.contains(id)));
     let chosen: Vec<_> = chosen.collect();
     let most = if request.has(flag::REQ_ONE) { 1 } else { EXTENTS_MAX / chosen.len() };
@@ -216,7 +217,7 @@ fn status(session: &Session, request: &Request, payload: &[u8], answer: &Answer,
         let extents = extents(&session.export.image, context, &range, most).map_err(told(request))?;
         answer.status(output, *id, &extents, index + 1 == chosen.len());
     }
-    Ok(())
+    still_has(&session.export.image, &range).map_err(told(request))
 }
 
 /// Lengths and meanings, side by side from the beginning of `range` on: at least one, at most `most`.
