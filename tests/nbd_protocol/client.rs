@@ -402,7 +402,8 @@ impl<S: Stream> Client<S> {
     fn simple_reply(&mut self) -> io::Result<Reply> {
         let head = self.try_receive(12)?;
         let cookie = u64_of(&head[4..]);
-        let Pending { request, mut reply, covered } = self.pending.remove(&cookie).unwrap_or_else(|| panic!("cookie {cookie} is unknown"));
+        let Pending { request, mut reply, covered } =
+            self.pending.remove(&cookie).unwrap_or_else(|| panic!("cookie {cookie} is unknown"));
         assert!(covered.is_empty() && reply.status.is_empty(), "a simple reply after chunks");
         reply.errno = u32_of(&head);
         if self.mode != Mode::Simple {

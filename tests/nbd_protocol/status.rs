@@ -42,8 +42,7 @@ fn each_context_tells_its_own_story() {
     const B: u64 = 4096;
     let bench = bench();
     let (one, two, three, four) = (MIB, 2 * MIB, 3 * MIB, 4 * MIB);
-    let allocation =
-        extents(&[(0, 3), (one, 0), (one + B, 3), (two, 0), (two + B, 3), (three, 0), (three + B, 3)]);
+    let allocation = extents(&[(0, 3), (one, 0), (one + B, 3), (two, 0), (two + B, 3), (three, 0), (three + B, 3)]);
     let depth = extents(&[(0, 0), (one, 3), (one + B, 0), (two, 2), (two + B, 0), (three, 1), (three + B, 0)]);
     let since_monday = extents(&[(0, 0), (two, 1), (two + B, 0), (three, 1), (three + B, 0), (four, 1), (four + B, 0)]);
     let since_tuesday = extents(&[(0, 0), (three, 1), (three + B, 0), (four, 1), (four + B, 0)]);
@@ -74,9 +73,19 @@ fn a_part_is_told_as_the_whole_cut_off() {
         whole.sort_by_key(|(id, _)| *id);
         let meaning = |context: usize, at: u64| {
             let mut end = 0;
-            whole[context].1.iter().find(|(len, _)| { end += len; at < end }).expect("inside").1
+            whole[context]
+                .1
+                .iter()
+                .find(|(len, _)| {
+                    end += len;
+                    at < end
+                })
+                .expect("inside")
+                .1
         };
-        for (offset, length) in [(0, 1), (MIB, 4096), (MIB - 1, 2), (MIB + 1, 4094), (2 * MIB + 5, 2 * MIB), (SIZE - 1, 1), (1, SIZE - 1)] {
+        for (offset, length) in
+            [(0, 1), (MIB, 4096), (MIB - 1, 2), (MIB + 1, 4094), (2 * MIB + 5, 2 * MIB), (SIZE - 1, 1), (1, SIZE - 1)]
+        {
             for flags in [0, REQ_ONE] {
                 let reply = client.call(Request::new(BLOCK_STATUS, offset, length).flags(flags), &[]);
                 assert_eq!((reply.errno, reply.status.len()), (0, 4));
@@ -84,7 +93,12 @@ fn a_part_is_told_as_the_whole_cut_off() {
                     let mut at = offset;
                     for (len, found) in extents {
                         assert_eq!(*found, meaning(*id as usize - 1, at), "context {id} at {at} of {offset}+{length}");
-                        assert_eq!(*found, meaning(*id as usize - 1, (at + len).min(SIZE) - 1), "context {id} before {}", at + len);
+                        assert_eq!(
+                            *found,
+                            meaning(*id as usize - 1, (at + len).min(SIZE) - 1),
+                            "context {id} before {}",
+                            at + len
+                        );
                         at += len;
                     }
                     assert!(flags == REQ_ONE || at >= offset + length, "all of it is told");
