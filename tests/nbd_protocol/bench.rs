@@ -1,10 +1,12 @@
 //! What do the tests of the protocol run against?
 #![allow(dead_code)] // Each test binary uses its own part of this.
 
-use super::client::Client;
+use super::client::{Client, PATIENCE};
 use floe::node::nbd::{Address, Limits, Server, ServerOptions};
 use floe::{Drive, DriveOptions, Store};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
 use tempfile::TempDir;
 
 pub const MIB: u64 = 1 << 20;
@@ -73,12 +75,22 @@ impl Bench {
     /// Stops the server, which must come to an end, and finds the store sound.
     pub fn stop(&mut self) {
         if let Some(server) = self.server.take() {
-            server.stop();
+            stop(server);
         }
         let report = self.store.check().expect("the store can be read");
         assert!(report.problems.is_empty(), "{report:?}");
         self.store.close().expect("the store closes");
     }
+}
+
+/// Stops a server, which must come to an end.
+pub fn stop(server: Server) {
+    let (done, waiting) = mpsc::channel();
+    thread::spawn(move || {
+        server.stop();
+        done.send(()).unwrap_or_default();
+    });
+    waiting.recv_timeout(PATIENCE).expect("the server stops");
 }
 
 /// Bytes that tell where they belong: each eight are the number of their place, mixed with `salt`.

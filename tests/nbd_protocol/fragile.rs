@@ -129,16 +129,38 @@ fn a_client_that_takes_no_answers_is_left() {
     let limits = Limits { stall: SHORT, in_flight_bytes: 4 << 20, ..Limits::default() };
     let mut bench = Bench::with_limits(SIZE, limits);
     bench.db().write_at(&[1; 1 << 20], 0).expect("a write");
-    for length in [1, 4096, 1 << 20, 16 << 20] {
-        for mode in MODES {
+    thread::scope(|scope| {
+        for (length, mode) in [1, 4096, 1 << 20, 16 << 20].into_iter().flat_map(|length| MODES.map(|mode| (length, mode))) {
             let mut client = bench.client().begin(mode, "db");
-            let many = Request::new(READ, 0, length).bytes(mode).repeat(100);
-            let error = (0..1000).find_map(|_| client.stream.write_all(&many).err()).expect("it ends");
-            assert!(matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset), "{error}");
+            scope.spawn(move || {
+                let many = Request::new(READ, 0, length).bytes(mode).repeat(100);
+                let error = (0..1000).find_map(|_| client.stream.write_all(&many).err()).expect("it ends");
+                assert!(matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset), "{error}");
+            });
         }
-    }
+    });
     bench.check_alive();
     bench.stop();
+}
+
+#[test]
+fn nothing_more_is_read_for_a_client_that_is_gone() {
+    for mode in MODES {
+        let mut bench = Bench::new(32 * MIB);
+        bench.db().write_at(&pattern(1, 0, 32 << 20), 0).expect("a write");
+        let mut client = bench.client().begin(mode, "db");
+        // All together they ask for more than a terabyte. The server does not take all of them, since it waits for answers to be taken.
+        let many = Request::new(READ, 0, 32 << 20).bytes(mode).repeat(40_000);
+        client.stream.set_nonblocking(true).expect("a socket");
+        let mut sent = 0;
+        while let Ok(count @ 1..) = client.stream.write(&many[sent..]) {
+            sent += count;
+            thread::sleep(Duration::from_millis(1));
+        }
+        drop(client);
+        bench.check_alive();
+        bench.stop();
+    }
 }
 
 #[test]

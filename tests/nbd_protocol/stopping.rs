@@ -1,6 +1,6 @@
 //! How does a server come to an end while clients are there?
 
-use super::bench::{Bench, MIB, pattern};
+use super::bench::{Bench, MIB, pattern, stop};
 use super::client::*;
 use floe::Store;
 use floe::node::nbd::{Address, Server, ServerOptions};
@@ -17,7 +17,7 @@ fn check_drained<S: Stream>(bench: &mut Bench, mut client: Client<S>, requests: 
     }
     let server = bench.server.take().expect("a server");
     thread::scope(|scope| {
-        let stopped = scope.spawn(|| server.stop());
+        let stopped = scope.spawn(|| stop(server));
         while client.unanswered() > 0 {
             let reply = client.reply();
             assert_eq!(reply.errno, 0);
@@ -103,7 +103,7 @@ fn a_client_that_never_pauses_does_not_keep_the_server() {
         (0..2000).map(|_| client.stream.write_all(&many)).find(Result::is_err).is_some()
     });
     thread::sleep(std::time::Duration::from_millis(100));
-    server.stop();
+    stop(server);
     bench.stop();
     listener.join().expect("it hears the end");
     assert!(sender.join().expect("it ends"), "the server stopped while the client was still sending");
