@@ -1,7 +1,7 @@
 //! Does a server work on sockets that whoever started it opened?
 
 use super::client::*;
-use super::process::{Serving, make_store, store_of};
+use super::process::{Serving, make_store, output_of, store_of};
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
@@ -60,7 +60,7 @@ fn an_inherited_tcp_socket_is_served_again_and_again() {
 fn an_inherited_socket_that_others_can_reach_needs_tls() {
     let dir = tempfile::tempdir().expect("a directory");
     let listener = TcpListener::bind("0.0.0.0:0").expect("a socket");
-    let output = activated(dir.path(), listener.into(), VARIABLES).output().expect("it starts");
+    let output = output_of(&mut activated(dir.path(), listener.into(), VARIABLES));
     assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
 }
 

@@ -1,14 +1,14 @@
 //! What does `floe serve` print, make and return?
 
 use super::client::*;
-use super::process::{Serving, floe, info, make_store, store_of};
+use super::process::{Serving, floe, info, make_store, output_of, store_of};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Output;
 
 fn serve(data: &Path, more: &[&str]) -> Output {
-    floe().arg("serve").arg("--data").arg(data).args(more).output().expect("it starts")
+    output_of(floe().arg("serve").arg("--data").arg(data).args(more))
 }
 
 fn error_of(output: &Output) -> String {
@@ -84,7 +84,7 @@ fn a_second_one_is_refused_and_the_first_goes_on() {
     assert_eq!(second.status.code(), Some(7));
     let error = error_of(&second);
     assert!(error.contains("has it open") && error.contains("store.floe"), "{error}");
-    let json = floe().args(["--json", "serve", "--data"]).arg(dir.path()).output().expect("it starts");
+    let json = output_of(floe().args(["--json", "serve", "--data"]).arg(dir.path()));
     assert_eq!(json.status.code(), Some(7));
     let error: serde_json::Value = serde_json::from_slice(&json.stderr).expect("JSON");
     assert!(error["error"].is_object() || error["message"].is_string() || error["error"].is_string(), "{error}");

@@ -1,9 +1,12 @@
 //! How do tests run `floe serve`, and find out what it says?
 
+use super::client::PATIENCE;
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Lines};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
 
 /// A process that is gone when the test is.
 pub struct Guarded(pub Child);
@@ -25,8 +28,23 @@ pub fn floe() -> Command {
     command
 }
 
+/// What a command prints that must end by itself. A server that should have refused to start would go on for ever.
+pub fn output_of(command: &mut Command) -> Output {
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the command starts");
+    let pid = child.id().to_string();
+    let (done, ended) = mpsc::channel::<()>();
+    let guard = thread::spawn(move || {
+        let hangs = ended.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout);
+        hangs && Command::new("kill").args(["-KILL", &pid]).status().is_ok()
+    });
+    let output = child.wait_with_output().expect("a child");
+    drop(done);
+    assert!(!guard.join().expect("it ends"), "{command:?} goes on and on");
+    output
+}
+
 pub fn run(args: &[&OsStr]) -> Output {
-    floe().args(args).output().expect("the command starts")
+    output_of(floe().args(args))
 }
 
 /// A running `floe serve`.

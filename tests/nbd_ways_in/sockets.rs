@@ -2,7 +2,7 @@
 
 use super::bench::{Bench, MIB};
 use super::client::*;
-use super::process::{Serving, floe};
+use super::process::{Serving, floe, output_of};
 use floe::node::failure::FailureKind;
 use floe::node::nbd::{Address, Limits, Server, ServerOptions};
 use std::fs;
@@ -136,7 +136,7 @@ fn what_others_can_reach_needs_tls() {
         let found = start(&bench, &[address.parse().expect("an address")]).err();
         assert!(found == Some(FailureKind::InvalidArgument) || address.starts_with('['), "{address}: {found:?}");
         let dir = tempfile::tempdir().expect("a directory");
-        let output = floe().arg("serve").arg("--data").arg(dir.path()).args(["--nbd", address]).output().expect("it starts");
+        let output = output_of(floe().arg("serve").arg("--data").arg(dir.path()).args(["--nbd", address]));
         assert!(!output.status.success());
         if address.starts_with('0') {
             assert_eq!(output.status.code(), Some(2));
