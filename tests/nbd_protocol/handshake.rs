@@ -151,7 +151,8 @@ fn everything_is_listed_by_uuid_and_by_name() {
     let mut expected: Vec<String> = ["db", "db@monday"].map(String::from).to_vec();
     expected.extend([db.uuid(), snapshot.uuid(), nameless.uuid(), twins[0].uuid(), twins[1].uuid()].map(|uuid| uuid.to_string()));
     let mut found = client.list();
-    (expected.sort(), found.sort());
+    expected.sort();
+    found.sort();
     assert_eq!(found, expected, "things made while the client is there are listed, names that mean two things are not");
 }
 
@@ -404,10 +405,12 @@ fn contexts_are_chosen_by_whole_names_alone() {
             let chosen = client.choose("db", queries);
             let mut names: Vec<&str> = chosen.iter().map(|(_, name)| name.as_str()).collect();
             let mut expected = expected.to_vec();
-            (names.sort_unstable(), expected.sort_unstable());
+            names.sort_unstable();
+            expected.sort_unstable();
             assert_eq!(names, expected, "{queries:?}");
             let mut ids: Vec<u32> = chosen.iter().map(|(id, _)| *id).collect();
-            (ids.sort_unstable(), ids.dedup());
+            ids.sort_unstable();
+            ids.dedup();
             assert_eq!(ids.len(), chosen.len(), "numbers are unique");
             let mut client = client.go("db");
             let reply = client.call(Request::new(BLOCK_STATUS, 0, SIZE), &[]);
