@@ -242,7 +242,10 @@ impl Drive {
     /// # Errors
     /// As [`Drive::write_at`]; after `NoSpace` a part of the range may be zeroes already.
     pub fn allocate_zeroes(&self, range: Range<u64>) -> Result<()> {
-        let result = self.engine.writable().and_then(|_life| self.engine.allocate_zeroes(self.id, &self.locks, range.clone()));
+        let result = self.require_holes(&range).and_then(|()| {
+            let _life = self.engine.writable()?;
+            self.engine.allocate_zeroes(self.id, &self.locks, range.clone())
+        });
         result.map_err(|error| error.context(self.doing(&format!("allocation of zeroes at {range:?}"))))
     }
 
@@ -407,6 +410,21 @@ impl Drive {
     #[must_use]
     pub fn layers(&self) -> Layers<'_> {
         Layers::of_drive(self)
+    }
+
+    /// Refuses what cannot fit at once, before anything is filled.
+    fn require_holes(&self, range: &Range<u64>) -> Result<()> {
+        let mapped = self.mapped_ranges().within(range.clone()).map(|range| range.map(|range| range.end - range.start));
+        if range.is_empty() || range.end > self.size_bytes()? {
+            return Ok(());
+        }
+        let holes = (range.end - range.start).saturating_sub(mapped.sum::<Result<u64>>()?);
+        let free = self.engine.space.usage().free_blocks * BLOCK_BYTES;
+        // What is deleted and not given back yet may make room for it.
+        if holes > free && self.engine.catalog.read().condemned() == 0 {
+            return Err(Error::new(ErrorKind::NoSpace, format!("{holes} bytes of holes are to be filled, {free} are free")));
+        }
+        Ok(())
     }
 
     fn change(&self, doing: &str, change: impl Fn(&mut Catalog) -> Result<()>) -> Result<()> {

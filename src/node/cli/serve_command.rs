@@ -65,6 +65,9 @@ struct LimitArgs {
     /// Seconds that an NBD client's negotiation may take
     #[arg(long, value_name = "SECONDS", default_value_t = Limits::default().handshake.as_secs())]
     nbd_handshake: u64,
+    /// Seconds that requests of NBD clients may take once the server ends
+    #[arg(long, value_name = "SECONDS", default_value_t = Limits::default().drain.as_secs())]
+    nbd_drain: u64,
     /// Seconds that an NBD client may leave a request half sent, or a reply half taken
     #[arg(long, value_name = "SECONDS", default_value_t = Limits::default().stall.as_secs())]
     nbd_stall: u64,
@@ -100,14 +103,14 @@ fn options(args: &ServeArgs) -> Result<ServerOptions, Failure> {
         in_flight_bytes: usize::try_from(args.limits.nbd_memory).unwrap_or(usize::MAX),
         handshake: Duration::from_secs(args.limits.nbd_handshake),
         stall: Duration::from_secs(args.limits.nbd_stall),
+        drain: Duration::from_secs(args.limits.nbd_drain),
     };
     if limits.workers == 0 || limits.handshake.is_zero() || limits.stall.is_zero() {
         return Err(Failure::new(FailureKind::InvalidArgument, "a limit of 0 would let nobody do anything"));
     }
     let mut options = ServerOptions::default().limits(limits).inherit();
-    let inherited = std::env::var_os("LISTEN_FDS").is_some();
-    let default = (args.nbd.is_empty() && !inherited).then(|| Address::Unix(args.data.join("nbd.sock")));
-    for address in args.nbd.iter().cloned().chain(default) {
+    options = options.listen_by_default(Address::Unix(args.data.join("nbd.sock")));
+    for address in args.nbd.iter().cloned() {
         options = options.listen(address);
     }
     if let (Some(certificate), Some(key)) = (&args.tls.nbd_tls_cert, &args.tls.nbd_tls_key) {

@@ -72,7 +72,11 @@ impl Connection {
             Ok(None) => Ok(()),
             Err(ended) => Err(ended),
         };
-        self.wire.cut();
+        if result.is_ok() {
+            self.wire.finish()
+        } else {
+            self.wire.cut()
+        }
         result
     }
 
@@ -98,8 +102,12 @@ impl Connection {
                 return Ok(None);
             }
             sent?;
+            if begun.elapsed() > terms.limits.handshake {
+                return Err(Ended(format!("the negotiation took longer than {:?}", terms.limits.handshake)));
+            }
             match step {
                 Step::More | Step::End => {}
+                Step::Send => continue,
                 Step::Begin(session) => return Ok(Some(*session)),
                 Step::StartTls => {
                     let Some(config) = &terms.tls else { return Err(Ended("TLS without a certificate".into())) };
@@ -115,9 +123,6 @@ impl Connection {
             let filled = inbox.fill(&*self.wire)?;
             if filled == Filled::End {
                 return if inbox.is_empty() { Ok(None) } else { Err(Ended("the client left in the middle of an option".into())) };
-            }
-            if begun.elapsed() > terms.limits.handshake {
-                return Err(Ended(format!("the negotiation took longer than {:?}", terms.limits.handshake)));
             }
         }
     }

@@ -9,7 +9,7 @@ use super::protocol::handshake::{Description, Directory, Refusal, RefusalKind};
 use crate::node::attributes::Attributes;
 use crate::node::failure::{Failure, FailureKind};
 use crate::node::service::objects::present;
-use crate::node::service::select::{self, Image};
+use crate::node::service::select::Image;
 use crate::{Drive, Snapshot, Store};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -53,12 +53,17 @@ impl Uses {
         self.0.lock().get(&drive).map_or(0, |used| used.connections.values().sum())
     }
 
-    /// Counts a connection of `peer`; whether it may write, as things are.
-    fn enter(&self, drive: Uuid, peer: &Peer) -> bool {
+    /// May `peer` write, as things are?
+    fn is_open_to(&self, drive: Uuid, peer: &Peer) -> bool {
+        let uses = self.0.lock();
+        let writer = uses.get(&drive).and_then(|used| used.writer.as_ref());
+        writer.is_none_or(|writer| writer == peer)
+    }
+
+    /// Counts a connection of `peer`.
+    fn enter(&self, drive: Uuid, peer: &Peer) {
         let mut uses = self.0.lock();
-        let used = uses.entry(drive).or_default();
-        *used.connections.entry(peer.clone()).or_default() += 1;
-        used.writer.as_ref().is_none_or(|writer| writer == peer)
+        *uses.entry(drive).or_default().connections.entry(peer.clone()).or_default() += 1;
     }
 
     /// Makes `peer` the writer, unless another one is.
@@ -185,7 +190,43 @@ impl Exports {
                 }
             };
         }
-        select::image(&self.store, name).map_err(refused)
+        if let Ok(uuid) = Uuid::try_parse(name) {
+            let drive = present(self.store.drive(uuid)).map_err(refused_error)?.map(Image::Drive);
+            let snapshot = || Ok(present(self.store.snapshot(uuid))?.map(Image::Snapshot));
+            let found = drive.map_or_else(snapshot, |drive| Ok(Some(drive))).map_err(refused_error)?;
+            return found.ok_or_else(|| Refusal::new(RefusalKind::Unknown, format!("nothing has the uuid {uuid}")));
+        }
+        let mut found: Vec<Named> = self.all()?.into_iter().filter(|named| named.name == name).collect();
+        match found.len() {
+            1 => Ok(found.remove(0).image),
+            0 => {
+                Err(Refusal::new(RefusalKind::Unknown, format!("no drive, and no snapshot as drive@snapshot, is named {name:?}")))
+            }
+            _ => {
+                let uuids: Vec<_> = found.iter().map(|named| named.uuid.to_string()).collect();
+                Err(Refusal::new(RefusalKind::Unknown, format!("{name:?} could mean any of {}", uuids.join(", "))))
+            }
+        }
+    }
+
+    /// All drives and snapshots, in order of creation, drives first.
+    fn all(&self) -> Result<Vec<Named>, Refusal> {
+        let mut all = Vec::new();
+        let mut drives = HashMap::new();
+        for drive in self.store.drives() {
+            if let Some(name) = present(drive.name()).map_err(refused_error)? {
+                drives.insert(drive.uuid(), name.clone());
+                all.push(Named { uuid: drive.uuid(), name, image: Image::Drive(drive) });
+            }
+        }
+        for snapshot in self.store.snapshots() {
+            if let Some(name) = present(snapshot.name()).map_err(refused_error)? {
+                let drive = drives.get(&snapshot.drive_uuid()).filter(|drive| !drive.is_empty());
+                let name = drive.filter(|_| !name.is_empty()).map_or(String::new(), |drive| format!("{drive}@{name}"));
+                all.push(Named { uuid: snapshot.uuid(), name, image: Image::Snapshot(snapshot) });
+            }
+        }
+        Ok(all)
     }
 
     /// The snapshots that a context can be about, and their names.
@@ -205,6 +246,13 @@ impl Exports {
     }
 }
 
+/// Something that can be had, and what it is called besides its uuid; empty if it has no name.
+struct Named {
+    uuid: Uuid,
+    name: String,
+    image: Image,
+}
+
 /// How often each name occurs: what occurs once can be meant by it.
 fn counts<'a>(names: impl Iterator<Item = &'a str>) -> HashMap<&'a str, usize> {
     let mut counts = HashMap::new();
@@ -222,24 +270,11 @@ impl Directory for Exports {
         if let Some(image) = &self.only {
             return Ok(vec![(String::new(), words_of(image, false)?)]);
         }
-        let mut named: Vec<(Uuid, String, String)> = Vec::new();
-        let mut drives = HashMap::new();
-        for drive in self.store.drives() {
-            if let Some(name) = present(drive.name()).map_err(refused_error)? {
-                drives.insert(drive.uuid(), name.clone());
-                named.push((drive.uuid(), name, words_of(&Image::Drive(drive), false)?));
-            }
-        }
-        for snapshot in self.store.snapshots() {
-            if let Some(name) = present(snapshot.name()).map_err(refused_error)? {
-                let drive = drives.get(&snapshot.drive_uuid()).filter(|drive| !drive.is_empty());
-                let name = drive.filter(|_| !name.is_empty()).map_or(String::new(), |drive| format!("{drive}@{name}"));
-                named.push((snapshot.uuid(), name, words_of(&Image::Snapshot(snapshot), true)?));
-            }
-        }
-        let counts = counts(named.iter().map(|(_, name, _)| name.as_str()));
+        let all = self.all()?;
+        let counts = counts(all.iter().map(|named| named.name.as_str()));
         let mut list = Vec::new();
-        for (uuid, name, words) in &named {
+        for Named { uuid, name, image } in &all {
+            let words = words_of(image, false)?;
             list.push((uuid.to_string(), words.clone()));
             if !name.is_empty() && counts[name.as_str()] == 1 && Uuid::try_parse(name).is_err() {
                 list.push((name.clone(), format!("{words}, {uuid}")));
@@ -251,7 +286,10 @@ impl Directory for Exports {
     fn find(&self, name: &str) -> Result<Export, Refusal> {
         let image = self.image(name)?;
         let (read_only, multimount) = match &image {
-            Image::Drive(drive) => (false, allows_multimount(drive)?),
+            Image::Drive(drive) => {
+                let multimount = allows_multimount(drive)?;
+                (!multimount && !self.uses.is_open_to(drive.uuid(), &self.peer), multimount)
+            }
             Image::Snapshot(_) => (true, true),
         };
         Ok(Export { image, name: name.to_owned(), read_only, multimount, share: None })
@@ -274,10 +312,11 @@ impl Directory for Exports {
 
     fn enter(&self, export: &mut Export) -> Result<(), Refusal> {
         if let Image::Drive(drive) = &export.image {
-            let writable = self.uses.enter(drive.uuid(), &self.peer);
+            self.uses.enter(drive.uuid(), &self.peer);
             export.share =
                 Some(Share { uses: Arc::clone(&self.uses), drive: drive.uuid(), peer: self.peer.clone(), writes: false.into() });
-            export.read_only |= !writable && !export.multimount;
+            // He may have been told otherwise before he came in.
+            export.read_only = !export.multimount && !self.uses.is_open_to(drive.uuid(), &self.peer);
         }
         Ok(())
     }

@@ -13,6 +13,8 @@ pub struct Limits {
     pub in_flight_bytes: usize,
     /// How long the negotiation may take in all. Default: a minute.
     pub handshake: Duration,
+    /// How long requests that came may take once the server ends. Default: half a minute. Then connections are cut.
+    pub drain: Duration,
     /// How long a client may leave a request half sent, or a reply half taken. Default: a minute. Between requests it may be silent for ever.
     pub stall: Duration,
 }
@@ -24,6 +26,7 @@ impl Default for Limits {
             workers: 8,
             in_flight_bytes: 64 << 20,
             handshake: Duration::from_secs(60),
+            drain: Duration::from_secs(30),
             stall: Duration::from_secs(60),
         }
     }

@@ -5,10 +5,13 @@ use super::exports::Peer;
 use super::limits::Limits;
 use super::wire::Wire;
 use crate::node::failure::{Failure, FailureKind};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::fs::{FileType, Mode, chmod, lstat};
+use rustix::io::retry_on_intr;
 use rustix::net::sockopt::{set_socket_keepalive, set_tcp_keepidle};
-use rustix::net::{AddressFamily, Shutdown, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::net::{TcpListener, TcpStream};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,6 +30,8 @@ const TICK: Duration = Duration::from_secs(5);
 /// A way in that is open.
 pub struct Listener {
     socket: Socket,
+    /// Becomes readable when nobody is to be let in any more. The socket itself may belong to others too, who listen on.
+    closed: OwnedFd,
     /// Where it is.
     pub address: Address,
     /// Is nothing to be said here without TLS?
@@ -65,7 +70,7 @@ impl Listener {
             Address::Unix(path) => {
                 let (listener, inode) = listen_at(path).map_err(failed)?;
                 let made = Made { path: path.clone(), inode };
-                Ok(Self { socket: Socket::Unix(listener), address: address.clone(), needs_tls: false, _made: Some(made) })
+                Ok(Self { _made: Some(made), ..Self::on_unix(listener).map_err(failed)? })
             }
             Address::Tcp(wanted) => Self::on_tcp(TcpListener::bind(wanted).map_err(failed)?).map_err(failed),
         }
@@ -77,9 +82,9 @@ impl Listener {
     /// If it has no address.
     pub fn on_tcp(listener: TcpListener) -> io::Result<Self> {
         let address = listener.local_addr()?;
-        listener.set_nonblocking(false)?;
+        listener.set_nonblocking(true)?;
         let needs_tls = !address.ip().is_loopback();
-        Ok(Self { socket: Socket::Tcp(listener), address: Address::Tcp(address), needs_tls, _made: None })
+        Ok(Self { socket: Socket::Tcp(listener), closed: waker()?, address: Address::Tcp(address), needs_tls, _made: None })
     }
 
     /// As [`Listener::on_tcp`].
@@ -88,14 +93,28 @@ impl Listener {
     /// If it has no address.
     pub fn on_unix(listener: UnixListener) -> io::Result<Self> {
         let path = listener.local_addr()?.as_pathname().map(Path::to_owned).unwrap_or_default();
-        listener.set_nonblocking(false)?;
-        Ok(Self { socket: Socket::Unix(listener), address: Address::Unix(path), needs_tls: false, _made: None })
+        listener.set_nonblocking(true)?;
+        Ok(Self { socket: Socket::Unix(listener), closed: waker()?, address: Address::Unix(path), needs_tls: false, _made: None })
     }
 
-    /// Waits for the next client; `number` tells him from others if nothing else does.
+    /// Waits until a client is there; false if nobody is to be let in any more.
     ///
     /// # Errors
-    /// If there is none, or none will come any more.
+    /// If the system cannot wait.
+    pub fn wait(&self) -> io::Result<bool> {
+        let socket = match &self.socket {
+            Socket::Unix(listener) => listener.as_fd(),
+            Socket::Tcp(listener) => listener.as_fd(),
+        };
+        let mut awaited = [PollFd::from_borrowed_fd(socket, PollFlags::IN), PollFd::new(&self.closed, PollFlags::IN)];
+        retry_on_intr(|| poll(&mut awaited, None))?;
+        Ok(awaited[1].revents().is_empty())
+    }
+
+    /// Lets the next client in; `number` tells him from others if nothing else does.
+    ///
+    /// # Errors
+    /// If there is none, or he cannot be let in.
     pub fn accept(&self, limits: &Limits, number: u64) -> io::Result<(Arc<dyn Wire>, Peer)> {
         match &self.socket {
             Socket::Unix(listener) => {
@@ -117,15 +136,16 @@ impl Listener {
         }
     }
 
-    /// Lets nobody in any more: [`Listener::accept`] fails from now on.
+    /// Lets nobody in any more: [`Listener::wait`] says so from now on.
     pub fn close(&self) {
-        let closed = match &self.socket {
-            Socket::Unix(listener) => rustix::net::shutdown(listener, Shutdown::Both),
-            Socket::Tcp(listener) => rustix::net::shutdown(listener, Shutdown::Both),
-        };
-        // It fails only on what is no listening socket.
-        closed.unwrap_or_default();
+        // It fails only when it was said very many times already.
+        rustix::io::write(&self.closed, &1_u64.to_ne_bytes()).unwrap_or_default();
     }
+}
+
+/// What [`Listener::close`] wakes the waiting with.
+fn waker() -> io::Result<OwnedFd> {
+    Ok(eventfd(0, EventfdFlags::CLOEXEC)?)
 }
 
 /// How long a wait for bytes lasts until limits are looked at.

@@ -105,6 +105,10 @@ fn change(session: &Session, request: &Request, payload: &[u8], range: Range<u64
         Command::WriteZeroes => drive.write_zeroes(range),
         _ => Ok(()),
     };
+    if request.command == Command::Flush {
+        // A store can be flushed without the drive; the client shall know that it is gone.
+        still_has(&session.export.image, &(0..0)).map_err(told(request))?;
+    }
     let flushes = request.command == Command::Flush || request.has(flag::FUA);
     done.and_then(|()| if flushes { drive.flush() } else { Ok(()) }).map_err(told(request))
 }
@@ -118,6 +122,10 @@ fn read_at(image: &Image, buf: &mut [u8], offset: u64) -> Result<()> {
 
 fn read(session: &Session, request: &Request, range: Range<u64>, answer: &Answer, output: &mut Output) -> Result<(), Told> {
     let image = &session.export.image;
+    if range.is_empty() {
+        answer.empty(output);
+        return Ok(());
+    }
     let put = |output: &mut Output, part: Range<u64>, last: bool| {
         let promised = answer.data(output, part.start, (part.end - part.start) as usize, last);
         read_at(image, promised.place(output), part.start).map_err(told(request))

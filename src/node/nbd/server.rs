@@ -7,18 +7,18 @@ use super::limits::Limits;
 use super::listener::{Listener, check_reach};
 use super::perform::Session;
 use super::tls::TlsConfig;
-use super::wire::Wire;
+use super::wire::{Stoppable, Wire};
 use crate::Store;
 use crate::node::failure::{Failure, FailureKind};
 use crate::node::service::select::Image;
 use listenfd::ListenFd;
 use parking_lot::{Condvar, Mutex};
 use std::collections::HashMap;
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use std::{env, io, process};
 use uuid::Uuid;
 
 /// How long to wait when no connection can be taken, since the process has too many files open.
@@ -44,6 +44,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub struct ServerOptions {
     addresses: Vec<Address>,
     inherited: bool,
+    default: Option<Address>,
     tls: Option<TlsConfig>,
     limits: Limits,
 }
@@ -61,6 +62,13 @@ impl ServerOptions {
     #[must_use]
     pub fn inherit(mut self) -> Self {
         self.inherited = true;
+        self
+    }
+
+    /// Listens there if there is nothing else to listen on.
+    #[must_use]
+    pub fn listen_by_default(mut self, address: Address) -> Self {
+        self.default = Some(address);
         self
     }
 
@@ -86,8 +94,14 @@ struct Shared {
     terms: Terms,
     stopping: AtomicBool,
     numbers: AtomicU64,
+    present: Arc<Present>,
+}
+
+/// Who is being served.
+#[derive(Default)]
+struct Present {
     connections: Mutex<HashMap<u64, Arc<dyn Wire>>>,
-    one_ended: Condvar,
+    one_left: Condvar,
 }
 
 /// A server that offers the drives and snapshots of a store to NBD clients.
@@ -112,6 +126,9 @@ impl Server {
         for address in &options.addresses {
             listeners.push(Listener::open(address)?);
         }
+        if let Some(address) = options.default.filter(|_| listeners.is_empty()) {
+            listeners.push(Listener::open(&address)?);
+        }
         for listener in &listeners {
             check_reach(listener, options.tls.is_some())?;
         }
@@ -121,8 +138,7 @@ impl Server {
             terms: Terms { limits: options.limits, tls: options.tls },
             stopping: AtomicBool::new(false),
             numbers: AtomicU64::new(1),
-            connections: Mutex::default(),
-            one_ended: Condvar::new(),
+            present: Arc::default(),
         });
         let mut server = Self {
             addresses: listeners.iter().map(|listener| listener.address.clone()).collect(),
@@ -158,16 +174,20 @@ impl Server {
     pub fn serve(&self, wire: Arc<dyn Wire>) -> Result<(), Failure> {
         let number = self.shared.numbers.fetch_add(1, Ordering::Relaxed);
         let exports = Exports::new(self.shared.store.clone(), Arc::clone(&self.shared.uses), Peer::Connection(number));
-        self.shared.connections.lock().insert(number, Arc::clone(&wire));
-        let _place = Place { shared: Arc::clone(&self.shared), number };
+        let wire: Arc<dyn Wire> = Arc::new(Stoppable::new(wire));
+        self.shared.present.connections.lock().insert(number, Arc::clone(&wire));
+        let place = Place { shared: Some(Arc::clone(&self.shared)), present: Arc::clone(&self.shared.present), number };
         if self.shared.stopping.load(Ordering::SeqCst) {
             wire.stop_receiving();
         }
         let connection = Connection { wire, exports, needs_tls: false };
-        connection.serve(&self.shared.terms, &|_| ()).map_err(|ended| Failure::new(FailureKind::Io, ended.to_string()))
+        let result = connection.serve(&self.shared.terms, &|_| ());
+        drop(place);
+        result.map_err(|ended| Failure::new(FailureKind::Io, ended.to_string()))
     }
 
-    /// Ends it: nobody is let in, nothing more is read, what was read is done and answered, then connections end. The store stays open.
+    /// Ends it: nobody is let in, nothing more is read, what came is done and answered, then connections end; after
+    /// [`Limits::drain`] they are cut. Nothing of the server holds the store afterwards, which stays open.
     pub fn stop(self) {
         drop(self);
     }
@@ -181,15 +201,29 @@ impl Drop for Server {
             // If it panicked, it lets nobody in any more either.
             acceptor.join().unwrap_or_default();
         }
-        let mut connections = self.shared.connections.lock();
+        let until = Instant::now() + self.shared.terms.limits.drain;
+        let mut connections = self.shared.present.connections.lock();
         connections.values().for_each(|wire| wire.stop_receiving());
+        let mut late = false;
         while !connections.is_empty() {
-            self.shared.one_ended.wait(&mut connections);
+            if late {
+                self.shared.present.one_left.wait(&mut connections);
+            } else {
+                late = self.shared.present.one_left.wait_until(&mut connections, until).timed_out();
+                if late {
+                    tracing::warn!("{} connections are cut: their requests took too long", connections.len());
+                    connections.values().for_each(|wire| wire.cut());
+                }
+            }
         }
     }
 }
 
 fn inherited() -> Result<Vec<Listener>, Failure> {
+    // Variables that were meant for another process, such as a parent, mean nothing here.
+    if env::var("LISTEN_PID").ok().and_then(|pid| pid.parse().ok()) != Some(process::id()) {
+        return Ok(Vec::new());
+    }
     let mut sockets = ListenFd::from_env();
     let failed = |error: io::Error| Failure::io("listen on an inherited socket", error);
     let mut listeners = Vec::new();
@@ -206,14 +240,17 @@ fn inherited() -> Result<Vec<Listener>, Failure> {
 
 /// A connection's place among others; given back when it ends, however that comes.
 struct Place {
-    shared: Arc<Shared>,
+    shared: Option<Arc<Shared>>,
+    present: Arc<Present>,
     number: u64,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.shared.connections.lock().remove(&self.number);
-        self.shared.one_ended.notify_all();
+        // First the store is let go of: whoever waits for the last connection may want to open it again.
+        self.shared = None;
+        self.present.connections.lock().remove(&self.number);
+        self.present.one_left.notify_all();
     }
 }
 
@@ -221,12 +258,15 @@ impl Shared {
     fn let_in(self: &Arc<Self>, listener: &Listener) {
         loop {
             let number = self.numbers.fetch_add(1, Ordering::Relaxed);
-            let accepted = listener.accept(&self.terms.limits, number);
-            if self.stopping.load(Ordering::SeqCst) {
-                return;
-            }
+            let accepted = match listener.wait() {
+                Ok(true) => listener.accept(&self.terms.limits, number),
+                Ok(false) => return,
+                Err(error) => Err(error),
+            };
             let (wire, peer) = match accepted {
-                Ok(accepted) => accepted,
+                Ok((wire, peer)) => (Arc::new(Stoppable::new(wire)), peer),
+                // He changed his mind, or another process let him in.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
                 Err(error) => {
                     // The client may be gone already, or the process has no file left for him.
                     tracing::warn!(address = %listener.address, %error, "a client could not be let in");
@@ -235,20 +275,22 @@ impl Shared {
                 }
             };
             let place = {
-                let mut connections = self.connections.lock();
+                let mut connections = self.present.connections.lock();
                 if connections.len() >= self.terms.limits.connections {
                     tracing::warn!(address = %listener.address, "a client was turned away: there are {} already", connections.len());
                     wire.cut();
                     continue;
                 }
-                connections.insert(number, Arc::clone(&wire));
-                Place { shared: Arc::clone(self), number }
+                connections.insert(number, wire.clone());
+                Place { shared: Some(Arc::clone(self)), present: Arc::clone(&self.present), number }
             };
             let exports = Exports::new(self.store.clone(), Arc::clone(&self.uses), peer);
             let connection = Connection { wire, exports, needs_tls: listener.needs_tls };
             let spawned = thread::Builder::new().name(format!("nbd-{number}")).spawn(move || {
                 let place = place;
-                serve(connection, &place.shared.terms, number);
+                if let Some(shared) = &place.shared {
+                    serve(connection, &shared.terms, number);
+                }
             });
             if let Err(error) = spawned {
                 tracing::warn!(address = %listener.address, %error, "a client could not be let in");

@@ -68,11 +68,11 @@ impl TlsConfig {
             let filled = tls.decrypt_some();
             // An alert says to the client why he is not let in.
             tls.send(&[])?;
-            match filled? {
-                Filled::More => {}
-                Filled::End => return Err(Ended("the client left in the middle of the TLS handshake".into())),
-                Filled::Nothing if Instant::now() > deadline => return Err(Ended("the TLS handshake took too long".into())),
-                Filled::Nothing => {}
+            if filled? == Filled::End {
+                return Err(Ended("the client left in the middle of the TLS handshake".into()));
+            }
+            if Instant::now() > deadline {
+                return Err(Ended("the TLS handshake took too long".into()));
             }
         }
         tls.send(&[])?;
@@ -195,6 +195,13 @@ impl Wire for TlsWire {
 
     fn stop_receiving(&self) {
         self.wire.stop_receiving();
+    }
+
+    fn finish(&self) {
+        self.connection.lock().send_close_notify();
+        // He may be gone already.
+        self.send(&[]).unwrap_or_default();
+        self.wire.finish();
     }
 
     fn cut(&self) {

@@ -95,7 +95,9 @@ pub fn serve(wire: &dyn Wire, session: &Session, inbox: &mut Inbox, limits: &Lim
     thread::scope(|scope| {
         let _closing = Closing(&shared);
         let mut reader = Reader { shared: &shared, scope, inbox, output: Output::default() };
-        reader.run().and_then(|()| reader.send())
+        let result = reader.run();
+        // What was asked before the end, good or bad, is answered.
+        result.and(reader.send())
     })
 }
 
@@ -138,6 +140,7 @@ impl<'a> Reader<'_, '_, 'a> {
     fn run(&mut self) -> Result<(), Ended> {
         let shared = self.shared;
         loop {
+            shared.check_broken()?;
             let Some((request, len)) = Request::decode(shared.session.mode, self.inbox.filled())? else {
                 if !self.fill("a request")? {
                     return Ok(());
@@ -279,6 +282,7 @@ impl<'a> Reader<'_, '_, 'a> {
         }
         let mut queue = shared.queue.lock();
         while !fits() {
+            shared.check_broken()?;
             shared.job_done.wait(&mut queue);
         }
         shared.in_flight.fetch_add(cost, Ordering::Relaxed);
@@ -289,7 +293,7 @@ impl<'a> Reader<'_, '_, 'a> {
         let shared = self.shared;
         let mut queue = shared.queue.lock();
         queue.jobs.push_back(job);
-        if queue.idle >= queue.jobs.len() || queue.workers >= shared.limits.workers {
+        if queue.idle >= queue.jobs.len() || queue.workers >= shared.limits.workers.max(1) {
             shared.job_came.notify_one();
             return;
         }
@@ -334,14 +338,20 @@ impl Shared<'_> {
         }
     }
 
+    /// Is the client gone, or does he take no answers?
+    fn check_broken(&self) -> Result<(), Ended> {
+        if self.broken.load(Ordering::Relaxed) {
+            return Err(Ended("an answer could not be sent".into()));
+        }
+        Ok(())
+    }
+
     fn send(&self, output: &Output) -> Result<(), Ended> {
         if output.is_empty() {
             return Ok(());
         }
         let _sending = self.sending.lock();
-        if self.broken.load(Ordering::Relaxed) {
-            return Err(Ended("an answer could not be sent".into()));
-        }
+        self.check_broken()?;
         self.wire.send(output.filled()).map_err(|error| {
             // A part of the answer may be on its way: whatever followed would be taken for the rest of it.
             self.broken.store(true, Ordering::Relaxed);
@@ -354,6 +364,10 @@ impl Shared<'_> {
         let mut output = Output::default();
         while let Some(job) = self.next_job() {
             let _in_hand = InHand { shared: self, cost: job.cost };
+            if self.check_broken().is_err() {
+                // Nobody waits for it.
+                continue;
+            }
             self.perform(&job.request, &job.payload[..job.len], &mut output);
             self.keep(job.payload);
             if self.send(&output).is_err() {

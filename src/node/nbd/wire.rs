@@ -6,6 +6,8 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// A two-way stream of bytes.
 pub trait Wire: Send + Sync {
@@ -23,6 +25,10 @@ pub trait Wire: Send + Sync {
     fn stop_receiving(&self);
     /// Ends the connection both ways.
     fn cut(&self);
+    /// Ends the connection as was agreed; some ways have a farewell.
+    fn finish(&self) {
+        self.cut();
+    }
 }
 
 impl Wire for UnixStream {
@@ -59,6 +65,56 @@ impl Wire for TcpStream {
 
     fn cut(&self) {
         self.shutdown(Shutdown::Both).unwrap_or_default();
+    }
+}
+
+/// Bytes that are still taken from a client once nothing more shall come: what may have been on its way, and the rest of a long request.
+const REST_BYTES_MAX: usize = 64 << 20;
+
+/// A wire that soon says that nothing more comes when it is told so, even if the client goes on and on.
+pub struct Stoppable {
+    wire: Arc<dyn Wire>,
+    stopped: AtomicBool,
+    rest: AtomicUsize,
+}
+
+impl Stoppable {
+    /// A wire that can be stopped.
+    pub fn new(wire: Arc<dyn Wire>) -> Self {
+        Self { wire, stopped: AtomicBool::new(false), rest: AtomicUsize::new(REST_BYTES_MAX) }
+    }
+}
+
+impl Wire for Stoppable {
+    fn receive(&self, into: &mut [u8]) -> io::Result<usize> {
+        if !self.stopped.load(Ordering::Relaxed) {
+            return self.wire.receive(into);
+        }
+        let rest = self.rest.load(Ordering::Relaxed).min(into.len());
+        if rest == 0 {
+            return Ok(0);
+        }
+        let count = self.wire.receive(&mut into[..rest])?;
+        // One thread receives, so nobody counts in between.
+        self.rest.fetch_sub(count, Ordering::Relaxed);
+        Ok(count)
+    }
+
+    fn send(&self, bytes: &[u8]) -> io::Result<()> {
+        self.wire.send(bytes)
+    }
+
+    fn stop_receiving(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+        self.wire.stop_receiving();
+    }
+
+    fn cut(&self) {
+        self.wire.cut();
+    }
+
+    fn finish(&self) {
+        self.wire.finish();
     }
 }
 

@@ -7,6 +7,7 @@
 //! 3. Where TLS is required, nothing is said of any export before it.
 
 use super::{Mode, NAME_BYTES_MAX, PAYLOAD_BYTES_MAX, Violation, u16_at, u32_at, u64_at};
+use std::collections::BTreeSet;
 
 const MAGIC: u64 = 0x4e42_444d_4147_4943;
 const OPTION_MAGIC: u64 = 0x4948_4156_454f_5054;
@@ -25,6 +26,9 @@ pub const INPUT_BYTES_MAX: usize = OPTION_HEADER_BYTES + OPTION_BYTES_MAX;
 
 /// Longer options end the connection: nobody means them.
 const SKIPPED_BYTES_MAX: u32 = 32 << 20;
+
+/// Answers that are put together before they are sent; a single one may be longer.
+const ANSWER_BYTES: usize = 64 << 10;
 
 /// Options that one connection may send. Clients need less than ten.
 const OPTIONS_MAX: u32 = 1000;
@@ -197,6 +201,8 @@ pub struct Agreement<D: Directory> {
 pub enum Step<D: Directory> {
     /// More bytes are needed.
     More,
+    /// The output is to be sent before anything else is looked at.
+    Send,
     /// A TLS handshake, once the output is sent.
     StartTls,
     /// Requests, once the output is sent.
@@ -251,6 +257,7 @@ impl<D: Directory> Handshake<D> {
             let (count, step) = self.advance_once(directory, rest, output)?;
             taken += count;
             match step {
+                Step::More if count > 0 && output.len() > ANSWER_BYTES => return Ok((taken, Step::Send)),
                 Step::More if count > 0 => {}
                 Step::StartTls if taken < input.len() => {
                     // Somebody in between might have put it there, to be taken for what comes through TLS.
@@ -286,9 +293,10 @@ impl<D: Directory> Handshake<D> {
         }
         debug_assert_eq!(u64_at(input, 0), OPTION_MAGIC);
         let (number, len) = (u32_at(input, 8), u32_at(input, 12));
+        self.options += u32::from(len as usize > OPTION_BYTES_MAX);
         if len as usize > OPTION_BYTES_MAX {
-            if len > SKIPPED_BYTES_MAX || number == option::EXPORT_NAME {
-                return Err(Violation(format!("an option of {len} bytes")));
+            if self.options > OPTIONS_MAX || len > SKIPPED_BYTES_MAX || number == option::EXPORT_NAME {
+                return Err(Violation(format!("option {} of {len} bytes", self.options)));
             }
             self.skipped = len;
             refuse(output, number, &Refusal::new(RefusalKind::TooBig, format!("more than {OPTION_BYTES_MAX} bytes")));
@@ -327,7 +335,8 @@ impl<D: Directory> Handshake<D> {
         let begun = name_of(data).and_then(|name| self.begin(directory, name));
         let agreement = begun.map_err(|refusal| Violation(refusal.words))?;
         output.extend(agreement.description.size_bytes.to_be_bytes());
-        output.extend(flags_of(&agreement).to_be_bytes());
+        let flags = flags_of(&agreement.description, agreement.mode, !agreement.contexts.is_empty());
+        output.extend(flags.to_be_bytes());
         if client_flags & FLAG_NO_ZEROES == 0 {
             output.extend([0; 124]);
         }
@@ -393,9 +402,13 @@ impl<D: Directory> Handshake<D> {
             let description = directory.describe(&export)?;
             Agreement { export, description, mode: self.mode, contexts: Vec::new() }
         };
+        let has_contexts = !agreement.contexts.is_empty() || self.has_contexts_of(name);
         let description = &agreement.description;
         let mut about = |kind: u16, bytes: &[u8]| reply(output, number, answer::INFO, &[&kind.to_be_bytes(), bytes].concat());
-        about(info::EXPORT, &[&description.size_bytes.to_be_bytes()[..], &flags_of(&agreement).to_be_bytes()].concat());
+        about(
+            info::EXPORT,
+            &[&description.size_bytes.to_be_bytes()[..], &flags_of(description, self.mode, has_contexts).to_be_bytes()].concat(),
+        );
         let sizes: Vec<u8> = BLOCK_SIZES.iter().flat_map(|size| size.to_be_bytes()).collect();
         about(info::BLOCK_SIZE, &sizes);
         let mut told = [false; 2];
@@ -414,6 +427,10 @@ impl<D: Directory> Handshake<D> {
         }
         reply(output, number, answer::ACK, &[]);
         Ok(if number == option::GO { Step::Begin(Box::new(agreement)) } else { Step::More })
+    }
+
+    fn has_contexts_of(&self, name: &str) -> bool {
+        self.chosen.as_ref().is_some_and(|chosen| chosen.name == name && !chosen.contexts.is_empty())
     }
 
     fn begin(&mut self, directory: &D, name: &str) -> Result<Agreement<D>, Refusal> {
@@ -440,15 +457,14 @@ impl<D: Directory> Handshake<D> {
             reply(output, number, answer::META_CONTEXT, &[&id.to_be_bytes()[..], name.as_bytes()].concat());
         };
         if !choosing {
-            let mut names = Vec::new();
-            if queries.is_empty() {
-                names = directory.contexts(&export, "")?;
-            }
+            let queries: BTreeSet<&str> = if queries.is_empty() { [""].into() } else { queries.into_iter().collect() };
+            // Several queries may mean one context.
+            let mut names = BTreeSet::new();
             for query in queries {
-                if query.ends_with(':') {
+                if query.is_empty() || query.ends_with(':') {
                     names.extend(directory.contexts(&export, query)?);
                 } else if directory.context(&export, query)?.is_some() {
-                    names.push(query.to_owned());
+                    names.insert(query.to_owned());
                 }
             }
             // The numbers of a mere list mean nothing.
@@ -476,21 +492,20 @@ impl<D: Directory> Handshake<D> {
     }
 }
 
-fn flags_of<D: Directory>(agreement: &Agreement<D>) -> u16 {
+fn flags_of(description: &Description, mode: Mode, has_contexts: bool) -> u16 {
     use transmission::{
         BLOCK_STATUS_PAYLOAD, CAN_MULTI_CONN, HAS_FLAGS, READ_ONLY, SEND_CACHE, SEND_DF, SEND_FAST_ZERO, SEND_FLUSH, SEND_FUA,
         SEND_TRIM, SEND_WRITE_ZEROES,
     };
-    let description = &agreement.description;
     let mut flags = HAS_FLAGS | SEND_FLUSH | SEND_FUA | SEND_CACHE;
     flags |= if description.read_only { READ_ONLY } else { SEND_TRIM | SEND_WRITE_ZEROES | SEND_FAST_ZERO };
     if description.multi_conn {
         flags |= CAN_MULTI_CONN;
     }
-    if agreement.mode >= Mode::Structured {
+    if mode >= Mode::Structured {
         flags |= SEND_DF;
     }
-    if agreement.mode == Mode::Extended {
+    if mode == Mode::Extended && has_contexts {
         flags |= BLOCK_STATUS_PAYLOAD;
     }
     flags

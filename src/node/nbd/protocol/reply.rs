@@ -106,6 +106,14 @@ impl Answer {
         }
     }
 
+    /// It is a read, and there is nothing to send.
+    pub fn empty(&self, output: &mut Output) {
+        match self.mode {
+            Mode::Simple => self.simple(output, 0),
+            Mode::Structured | Mode::Extended => self.chunk(output, FLAG_DONE, CHUNK_NONE, 0),
+        }
+    }
+
     /// It failed. Clients of structured replies get the words too.
     pub fn failed(&self, output: &mut Output, errno: Errno, words: &str) {
         if self.mode == Mode::Simple {

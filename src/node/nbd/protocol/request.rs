@@ -1,5 +1,6 @@
 //! What does a client ask for?
 
+use super::handshake::CONTEXTS_MAX;
 use super::{Mode, PAYLOAD_BYTES_MAX, Violation, u16_at, u32_at, u64_at};
 use crate::node::nbd::protocol::errno::Errno;
 
@@ -213,10 +214,13 @@ impl Request {
 /// # Errors
 /// What the client is told instead.
 pub fn decode_status_payload(payload: &[u8]) -> Result<(u64, Vec<u32>), Refusal> {
-    if payload.len() < 8 || !payload.len().is_multiple_of(4) {
+    if payload.len() < 8 || payload.len() > 8 + 4 * CONTEXTS_MAX || !payload.len().is_multiple_of(4) {
         return Err((Errno::Invalid, "the payload is no length and list of contexts"));
     }
-    let ids = payload[8..].chunks_exact(4).map(|id| u32_at(id, 0)).collect();
+    let ids: Vec<u32> = payload[8..].chunks_exact(4).map(|id| u32_at(id, 0)).collect();
+    if ids.iter().enumerate().any(|(index, id)| ids[..index].contains(id)) {
+        return Err((Errno::Invalid, "a context is named twice"));
+    }
     Ok((u64_at(payload, 0), ids))
 }
 
