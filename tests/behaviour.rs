@@ -12,3 +12,5 @@ mod limits;
 mod picture;
 #[path = "behaviour/ranges.rs"]
 mod ranges;
+#[path = "behaviour/waiting.rs"]
+mod waiting;

@@ -36,7 +36,8 @@ pub fn feed(name: &str, test: &str, cases: u64, longest: u64, target: Target<'_>
         target(&fs::read(file).unwrap());
     }
     let first = number("FLOE_SEED", SEED);
-    for seed in first..first + number("FLOE_HOSTILE_CASES", cases) {
+    let cases = number("FLOE_HOSTILE_CASES", cases);
+    for seed in first..first + cases {
         let _told =
             ToldIfPanicking(format!("replay: FLOE_SEED={seed} FLOE_HOSTILE_CASES=1 cargo test --all-features --test {test}"));
         let mut state = seed;
