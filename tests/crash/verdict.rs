@@ -92,7 +92,8 @@ pub fn check(store: &Store, model: &Model) -> Outcome {
         return Err(format!("check found {} problems: {:#?}", report.problems_total, report.problems));
     }
     same("drives that check saw", &report.drives, &(model.drives.len() as u64))?;
-    same("snapshots that check saw", &report.snapshots, &(model.snapshots.len() as u64))
+    same("snapshots that check saw", &report.snapshots, &(model.snapshots.len() as u64))?;
+    same("notes that check saw", &report.notes, &(model.notes.len() as u64))
 }
 
 /// Whatever a power cut did, no byte that the store owes may be taken for damage: every frozen image is read to its end.
