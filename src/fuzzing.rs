@@ -11,7 +11,9 @@ use crate::format::codec::put_u32;
 use crate::format::entry::{self, ENTRIES_PER_PAGE, ENTRY_LEN, Extent, Value};
 use crate::format::group::GroupRecord;
 use crate::format::page::{self, HEADER_LEN, PAGE_MAGIC, Page, PageKind, PagePointer, Root};
-use crate::format::record::{self, BookmarkRecord, DriveRecord, RECORD_LEN_MAX, RecordKind, SnapshotRecord, VersionRecord};
+use crate::format::record::{
+    self, BookmarkRecord, DriveRecord, NoteRecord, RECORD_LEN_MAX, RecordKind, SnapshotRecord, VersionRecord,
+};
 use crate::format::superblock::{MAGIC, Superblock};
 use crate::table;
 use crate::tree::consume::{Consumer, consume};
@@ -82,6 +84,7 @@ fn record_under(key: u64, bytes: &[u8]) {
         RecordKind::Drive => record::decode::<DriveRecord>(bytes).map(|record| record::encode(&record)),
         RecordKind::Snapshot => record::decode::<SnapshotRecord>(bytes).map(|record| record::encode(&record)),
         RecordKind::Bookmark => record::decode::<BookmarkRecord>(bytes).map(|record| record::encode(&record)),
+        RecordKind::Note => record::decode::<NoteRecord>(bytes).map(|record| record::encode(&record)),
         RecordKind::Attributes => return,
     };
     assert!(again.is_err() || again.as_deref() == Ok(bytes), "a record is not written back as it was read");

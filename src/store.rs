@@ -219,6 +219,8 @@ pub struct StoreInfo {
     pub snapshots: u64,
     /// How many bookmarks it holds.
     pub bookmarks: u64,
+    /// How many notes it holds.
+    pub notes: u64,
     /// Was it closed, rather than cut off, before it was opened this time?
     pub was_clean: bool,
     /// Are there blocks whose checksums are no evidence since it was cut off? A finished [`Store::scrub`] settles them.
@@ -335,6 +337,94 @@ impl Store {
         ids.into_iter().map(|id| Snapshot::find(&self.engine, &catalog, id)).collect()
     }
 
+    /// The uuids of all notes in order of creation.
+    ///
+    /// A note is up to 1 MiB of bytes under a uuid. It belongs to the store as a whole and means nothing to the engine, so whoever
+    /// embeds the engine needs no second database for what he knows about a store. Notes have a name space of their own:
+    /// a drive may have the uuid of a note.
+    ///
+    /// ```
+    /// # fn main() -> floe::Result<()> {
+    /// # let store = floe::Store::options().create_on(std::sync::Arc::new(floe::MemoryDevice::new(1 << 30).unwrap()))?;
+    /// use floe::Uuid;
+    ///
+    /// let (anna, bert) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    /// store.set_note(anna, b"may write")?;
+    /// store.set_note(bert, b"may read")?;
+    /// store.set_note(anna, b"may do anything")?;
+    /// assert_eq!(store.notes(), [anna, bert]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn notes(&self) -> Vec<Uuid> {
+        self.engine.catalog.read().notes().map(|note| note.uuid).collect()
+    }
+
+    /// The bytes of a note.
+    ///
+    /// ```
+    /// # fn main() -> floe::Result<()> {
+    /// # let store = floe::Store::options().create_on(std::sync::Arc::new(floe::MemoryDevice::new(1 << 30).unwrap()))?;
+    /// use floe::{ErrorKind, Uuid};
+    ///
+    /// store.set_note(Uuid::from_u128(1), b"may write")?;
+    /// assert_eq!(store.note(Uuid::from_u128(1))?, b"may write");
+    /// assert_eq!(store.note(Uuid::from_u128(2)).unwrap_err().kind(), ErrorKind::NotFound);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `NotFound`, `Closed`, `Corrupt`, `Io`.
+    pub fn note(&self, uuid: Uuid) -> Result<Vec<u8>> {
+        self.engine.look(|catalog| catalog.note(uuid)).context(|| format!("note {uuid}: read"))
+    }
+
+    /// Makes a note, or replaces the bytes of the one that has this uuid. Durable and atomic when it returns (D5): after a crash
+    /// the note has all of the new bytes or is as it was before.
+    ///
+    /// A floe that knows nothing of notes refuses a store that has any.
+    ///
+    /// ```
+    /// # fn main() -> floe::Result<()> {
+    /// # let store = floe::Store::options().create_on(std::sync::Arc::new(floe::MemoryDevice::new(1 << 30).unwrap()))?;
+    /// let job = floe::Uuid::new_v4();
+    /// store.set_note(job, b"to do")?;
+    /// store.set_note(job, b"done")?;
+    /// assert_eq!((store.note(job)?, store.info().notes), (b"done".to_vec(), 1));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `InvalidArgument` for more than 1 MiB; `NoSpace` with nothing changed (D7), also when the new bytes are fewer; `Poisoned`, `Closed`,
+    /// `Corrupt`, `Io`.
+    pub fn set_note(&self, uuid: Uuid, bytes: &[u8]) -> Result<()> {
+        let result = self.engine.change_durably(|catalog| catalog.set_note(uuid, bytes));
+        result.context(|| format!("note {uuid}: set to {} bytes", bytes.len()))
+    }
+
+    /// Deletes a note. Durable and atomic when it returns (D5). It works in a full store (D7).
+    ///
+    /// ```
+    /// # fn main() -> floe::Result<()> {
+    /// # let store = floe::Store::options().create_on(std::sync::Arc::new(floe::MemoryDevice::new(1 << 30).unwrap()))?;
+    /// let job = floe::Uuid::new_v4();
+    /// store.set_note(job, b"done")?;
+    /// store.delete_note(job)?;
+    /// assert!(store.notes().is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `NotFound`, `Poisoned`, `Closed`, `Corrupt`, `Io`.
+    pub fn delete_note(&self, uuid: Uuid) -> Result<()> {
+        let result = self.engine.change_durably(|catalog| catalog.delete_note(uuid));
+        result.context(|| format!("note {uuid}: delete"))
+    }
+
     /// Makes durable whatever was written to any drive before the call (D2).
     ///
     /// # Errors
@@ -396,6 +486,7 @@ impl Store {
             drives: catalog.drives().count() as u64,
             snapshots: catalog.snapshots().count() as u64,
             bookmarks: catalog.bookmarks().count() as u64,
+            notes: catalog.notes().count() as u64,
             was_clean: self.engine.was_clean,
             unsettled: catalog.is_unsettled(),
         }

@@ -8,6 +8,8 @@ mod freedom;
 mod instants;
 #[path = "behaviour/limits.rs"]
 mod limits;
+#[path = "behaviour/notes.rs"]
+mod notes;
 #[path = "behaviour/picture.rs"]
 mod picture;
 #[path = "behaviour/ranges.rs"]

@@ -57,6 +57,23 @@ fn a_store_is_created_shown_grown_and_checked() {
 }
 
 #[test]
+fn notes_are_counted() {
+    let bench = Bench { dir: tempfile::tempdir().expect("a directory") };
+    let store = floe::Store::options().create(bench.dir.path().join("noted.floe")).expect("a new store");
+    for number in 0..3 {
+        store.set_note(floe::Uuid::from_u128(number), &[7; 2000]).expect("there is room");
+    }
+    store.delete_note(floe::Uuid::nil()).expect("it is there");
+    store.close().expect("it closes");
+    for command in ["info", "check"] {
+        assert_eq!(number(&bench.json(&["store", command, "noted.floe"]), "notes"), 2, "store {command}");
+        let text = bench.ok(&["store", command, "noted.floe"]);
+        let line = text.lines().find(|line| line.starts_with("notes ")).expect("a line about notes");
+        assert_eq!(line.split_whitespace().last(), Some("2"), "store {command}");
+    }
+}
+
+#[test]
 fn a_drive_is_created_listed_renamed_resized_and_deleted() {
     let bench = Bench::new();
     let created = bench.json(&["drive", "create", "db", "--size", "10G"]);

@@ -46,7 +46,7 @@ const THREADS: u64 = 2;
 /// Fewer would be no test.
 const CUTS_MIN: u64 = 20_000;
 /// What power cuts must have met: every kind of operation in flight, and stores that were found at moments of every kind.
-const MET: [&str; 26] = [
+const MET: [&str; 28] = [
     "rotted",
     "CreateDrive",
     "Write",
@@ -64,6 +64,8 @@ const MET: [&str; 26] = [
     "RenameSnapshot",
     "SnapshotAttributes",
     "DeleteSnapshot",
+    "SetNote",
+    "DeleteNote",
     "Flush",
     "Reclaim",
     "Check",

@@ -32,7 +32,7 @@ const SEED: u64 = 20_261_122;
 
 // --- a small store, and all that can be asked of it --------------------------------------------------------------------
 
-/// Two drives, two snapshots, a clone, a bookmark and attributes in as few blocks as that takes; closed.
+/// Two drives, two snapshots, a clone, a bookmark, attributes and a note in as few blocks as that takes; closed.
 fn furnished() -> Picture {
     let bench = Arc::new(Bench::new(StoreOptions::CAPACITY_MIN));
     let store = Store::options().create_on(bench.clone()).unwrap();
@@ -49,6 +49,7 @@ fn furnished() -> Picture {
     write(&a, b'E', 0);
     let c = snapshots[0].clone_drive(DriveOptions::named("c")).unwrap();
     write(&c, b'F', 4);
+    store.set_note(Uuid::from_u128(7), b"note").unwrap();
     drop((a, b, c, snapshots));
     store.close().unwrap();
     bench.picture()
@@ -85,6 +86,8 @@ fn ask_everything(store: &Store, known: &Known) -> Answers {
         Ok(Answer::Store(Box::new((store.info(), store.usage())))),
         Ok(Answer::Names(drives.iter().map(Drive::uuid).collect())),
         Ok(Answer::Names(snapshots.iter().map(Snapshot::uuid).collect())),
+        Ok(Answer::Names(store.notes())),
+        store.note(Uuid::from_u128(7)).map(Answer::Bytes),
     ];
     for uuid in &known.drives {
         match store.drive(*uuid) {

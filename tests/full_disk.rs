@@ -212,6 +212,37 @@ fn a_store_whose_metadata_is_full_can_be_emptied() {
     });
 }
 
+#[test]
+fn notes_fill_a_store_and_are_deleted_when_it_is_full() {
+    with_store(StoreOptions::CAPACITY_MIN, 9, |world| {
+        world.create_drive(100);
+        world.write(0, 0, 20);
+        let new = usize::MAX;
+        for length in [MEBIBYTE as usize, 70_000, 1025, 0] {
+            while world.set_note(new, length) {}
+        }
+        let count = world.notes.len();
+        assert!(count > 50, "only {count} notes fit");
+        assert!(!world.set_note(0, MEBIBYTE as usize), "other bytes for the longest note do not fit");
+        assert!(!world.set_note(count - 1, MEBIBYTE as usize), "nor many for the shortest");
+        assert!(!world.create_drive(4), "nor a drive");
+        world.compare();
+        world.reopen();
+        world.compare();
+        // The longest first: their deletion takes the most pages itself, and gives none back before a commit.
+        for _ in 0..count / 2 {
+            world.delete_note(0);
+        }
+        world.compare();
+        assert!(world.set_note(new, MEBIBYTE as usize) && world.snapshot(0, 1000), "what was given back can be used");
+        world.compare();
+        world.reopen();
+        world.compare();
+        world.empty();
+        assert!(world.store.usage().metadata_bytes < MEBIBYTE, "{:?}", world.store.usage());
+    });
+}
+
 // --- the file system under a sparse store ----------------------------------------------------------------------------
 
 fn in_rooms(test: &str, case: impl Fn(&Room)) {
@@ -381,7 +412,8 @@ fn act(world: &mut World, room: Option<&Room>) {
     let count = 1 + world.random((blocks - block).min(60));
     let snapshots = world.snapshots.len() as u64;
     let snapshot = if snapshots > 0 { world.random(snapshots) as usize } else { 0 };
-    match world.random(40) {
+    let notes = world.notes.len() as u64;
+    match world.random(44) {
         0..=14 => {
             world.write(drive, block, count);
         }
@@ -420,6 +452,14 @@ fn act(world: &mut World, room: Option<&Room>) {
         37 => {
             world.compare();
             world.reopen();
+        }
+        40..=42 => {
+            let (note, length) = (world.random(notes.min(9) + 1) as usize, world.random(20_000) as usize);
+            world.set_note(note, length);
+        }
+        43 if notes > 0 => {
+            let note = world.random(notes) as usize;
+            world.delete_note(note);
         }
         38 => {
             if let Some(room) = room {

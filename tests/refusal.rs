@@ -16,7 +16,7 @@ use std::process::{Child, Command, Stdio};
 use floe::{DriveOptions, Error, ErrorKind, Snapshot, SnapshotOptions, Store, StoreOptions, Uuid};
 use tempfile::TempDir;
 
-use stranger::{FEATURES_OPTIONAL, FEATURES_REQUIRED, GENERATION, PAGE, Picture, Use, VERSION, u32_at, u64_at};
+use stranger::{FEATURE_NOTES, FEATURES_OPTIONAL, FEATURES_REQUIRED, GENERATION, PAGE, Picture, Use, VERSION, u32_at, u64_at};
 
 const BLOCK: u64 = 4096;
 /// No other drive of [`furnished`] has this size.
@@ -29,11 +29,12 @@ struct Furnished {
     contents: Contents,
 }
 
-/// All images by uuid.
+/// All images and notes by uuid.
 #[derive(Debug, PartialEq, Eq)]
 struct Contents {
     drives: BTreeMap<Uuid, Vec<u8>>,
     snapshots: BTreeMap<Uuid, Vec<u8>>,
+    notes: BTreeMap<Uuid, Vec<u8>>,
 }
 
 impl Furnished {
@@ -60,10 +61,13 @@ fn open(path: &Path) -> Result<Store, Error> {
     Store::options().open(path)
 }
 
-/// Drives with tables of two levels, snapshots, clones, a junction, bookmarks and long attributes; closed.
+/// Drives with tables of two levels, snapshots, clones, a junction, bookmarks, long attributes and notes; closed.
 fn furnished() -> Furnished {
     let directory = TempDir::new().unwrap();
     let store = create(&directory.path().join("store.floe"));
+    for (number, length) in [(1, 0), (2, 5000), (3, 1024)] {
+        store.set_note(Uuid::from_u128(number), &vec![b'n' + number as u8; length]).unwrap();
+    }
     let comb = store.create_drive(DriveOptions::new(COMB_BYTES).name("comb").attributes(vec![b'a'; 2500])).unwrap();
     for block in (0..800).step_by(2) {
         comb.write_at(&[block as u8 | 1; BLOCK as usize], block * BLOCK).unwrap();
@@ -88,7 +92,7 @@ fn furnished() -> Furnished {
 }
 
 fn contents_of(store: &Store) -> Result<Contents, Error> {
-    let mut contents = Contents { drives: BTreeMap::new(), snapshots: BTreeMap::new() };
+    let mut contents = Contents { drives: BTreeMap::new(), snapshots: BTreeMap::new(), notes: BTreeMap::new() };
     for drive in store.drives() {
         let mut bytes = vec![0; drive.size_bytes()? as usize];
         drive.read_at(&mut bytes, 0)?;
@@ -98,6 +102,9 @@ fn contents_of(store: &Store) -> Result<Contents, Error> {
         let mut bytes = vec![0; snapshot.size_bytes() as usize];
         snapshot.read_at(&mut bytes, 0)?;
         contents.snapshots.insert(snapshot.uuid(), bytes);
+    }
+    for uuid in store.notes() {
+        contents.notes.insert(uuid, store.note(uuid)?);
     }
     Ok(contents)
 }
@@ -229,6 +236,7 @@ fn look_at(path: &Path, expected: &Contents) -> Found {
     );
     let snapshots: Vec<Uuid> = store.snapshots().iter().map(Snapshot::uuid).collect();
     assert_eq!(snapshots.len(), expected.snapshots.len(), "snapshots were lost");
+    assert_eq!(store.notes(), expected.notes.keys().copied().collect::<Vec<_>>(), "notes were lost");
     let mut unreadable = None;
     let mut compare = |result: Result<Vec<u8>, Error>, expected: &[u8]| match result {
         Ok(bytes) => assert!(bytes == expected, "other bytes were read"),
@@ -244,6 +252,9 @@ fn look_at(path: &Path, expected: &Contents) -> Found {
         compare(read(bytes.len(), |buf, at| snapshot.read_at(buf, at)), bytes);
         compare(snapshot.attributes().map(|_| Vec::new()), &[]);
         compare(snapshot.info().map(|_| Vec::new()), &[]);
+    }
+    for (uuid, bytes) in &expected.notes {
+        compare(store.note(*uuid), bytes);
     }
     let found = match (unreadable, store.check()) {
         (Some(kind), _) => Found::Unreadable(kind),
@@ -281,8 +292,10 @@ fn use_it(store: &Store) {
                 .flat_map(|snapshot| [snapshot.clone_drive(DriveOptions::named("c")).map(drop), snapshot.delete()]),
         )
         .collect();
+    let change = |uuid| [store.set_note(uuid, &[9; 3000]), store.delete_note(uuid)];
+    let changes: Vec<Result<(), Error>> = store.notes().into_iter().flat_map(change).collect();
     let endings = [store.reclaim(10_000).map(drop), store.check().map(drop), store.flush(), store.close()];
-    for error in attempts.into_iter().chain(endings).filter_map(Result::err) {
+    for error in attempts.into_iter().chain(changes).chain(endings).filter_map(Result::err) {
         let expected = [ErrorKind::Corrupt, ErrorKind::Poisoned, ErrorKind::NotFound];
         assert!(expected.contains(&error.kind()), "using a damaged store: {error:?}");
     }
@@ -391,6 +404,56 @@ fn stranger_reads_a_drive_by_the_format_page_alone() {
     let whole = Picture::of(&furnished.path()).unwrap();
     let expected = furnished.contents.drives.values().find(|bytes| bytes.len() as u64 == COMB_BYTES).unwrap();
     assert!(whole.drive_of(COMB_BYTES) == *expected);
+}
+
+#[test]
+fn stranger_reads_notes_by_the_format_page_alone() {
+    let furnished = furnished();
+    let notes = Picture::of(&furnished.path()).unwrap().notes();
+    let uuids = notes.into_iter().map(|(uuid, bytes)| (Uuid::from_bytes(uuid), bytes));
+    assert!(uuids.collect::<BTreeMap<_, _>>() == furnished.contents.notes);
+}
+
+/// A floe that knows nothing of notes would lose them, so it must not take a store that has any.
+#[test]
+fn store_requires_that_a_reader_knows_notes_as_long_as_it_has_any() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("store.floe");
+    let store = create(&path);
+    let requires = |slots: [u64; 2], expected: u64, when: &str| {
+        let picture = Picture::of(&path).unwrap();
+        for slot in slots {
+            assert_eq!(u64_at(&picture.block(slot), FEATURES_REQUIRED), expected, "slot {slot} {when}");
+        }
+    };
+    let newest = |store: &Store| [store.info().generation % 2; 2];
+    requires([0, 1], 0, "of a new store");
+    let [first, second] = [1, 2].map(Uuid::from_u128);
+    store.set_note(first, b"").unwrap();
+    requires(newest(&store), FEATURE_NOTES, "with a note");
+    store.set_note(second, b"two").unwrap();
+    store.close().unwrap();
+    requires([0, 1], FEATURE_NOTES, "of a closed store with notes");
+    let store = open(&path).unwrap();
+    store.create_drive(DriveOptions::new(BLOCK)).unwrap();
+    requires(newest(&store), FEATURE_NOTES, "after another change");
+    store.delete_note(first).unwrap();
+    requires(newest(&store), FEATURE_NOTES, "with one note left");
+    store.delete_note(second).unwrap();
+    requires(newest(&store), 0, "when the last note is gone");
+    store.close().unwrap();
+    requires([0, 1], 0, "of a closed store without notes");
+    assert_eq!(open(&path).unwrap().info().notes, 0);
+}
+
+#[test]
+fn notes_in_a_store_that_says_it_has_none_are_refused() {
+    let furnished = furnished();
+    let mut picture = Picture::of(&furnished.path()).unwrap();
+    for slot in 0..2 {
+        picture.patch_superblock(slot, |page| page[FEATURES_REQUIRED] = 0);
+    }
+    refused(&furnished.copy_with(&picture), &[ErrorKind::Corrupt]);
 }
 
 // --- reopening and locking -------------------------------------------------------------------------------------------

@@ -4,11 +4,10 @@
 //! judged here, once, when the store is opened.
 
 use crate::format::record::{
-    BookmarkRecord, DriveRecord, NAME_LEN_MAX, ObjectId, RecordKind, SnapshotRecord, VersionRecord, VersionState, parse_key,
+    ATTRIBUTES_LEN_MAX, BookmarkRecord, DriveRecord, NAME_LEN_MAX, NoteRecord, ObjectId, RecordKind, SnapshotRecord,
+    VersionRecord, VersionState, parse_key,
 };
 use crate::units::{DRIVE_BYTES_MAX, DRIVE_BYTES_MIN, Epoch};
-
-use super::objects::ATTRIBUTES_LEN_MAX;
 
 /// What no record of a store may reach.
 #[derive(Clone, Copy)]
@@ -19,6 +18,8 @@ pub(super) struct Limits {
     pub epoch: Epoch,
     /// The store's capacity.
     pub store_blocks: u64,
+    /// The superblock says that there are notes.
+    pub has_notes: bool,
 }
 
 /// Or which check it fails.
@@ -65,6 +66,13 @@ impl Limits {
         names(&record.name, 0)?;
         self.past(Epoch(record.epoch))?;
         self.image(record.size_bytes, record.referenced_blocks)
+    }
+
+    pub fn note(&self, record: &NoteRecord) -> Verdict {
+        if !self.has_notes {
+            return Err("a note in a store that says it has none");
+        }
+        names("", record.attributes_len)
     }
 
     fn image(&self, size_bytes: u64, referenced_blocks: u64) -> Verdict {

@@ -71,9 +71,9 @@ impl Catalog {
     }
 
     /// Asks for numbers for so many objects, and for an epoch. Nobody uses them up, but a damaged store may say that somebody did.
-    fn require_numbers(&self, objects: u64) -> Result<()> {
+    pub(super) fn require_numbers(&self, objects: u64) -> Result<()> {
         if self.next_id + objects > OBJECTS_END || self.epoch.next().0 >= U48_END {
-            let message = "the store has no numbers left for drives, snapshots and bookmarks";
+            let message = "the store has no numbers left for drives, snapshots, bookmarks and notes";
             return Err(Error::no_space(message).before_any_change());
         }
         Ok(())

@@ -13,6 +13,7 @@ mod freeze;
 mod histogram;
 mod history;
 mod image;
+mod notes;
 mod objects;
 mod reclaim;
 mod search;
@@ -22,6 +23,7 @@ mod writer;
 
 pub use freeze::{Naming, check_size};
 pub use image::NewRun;
+pub use notes::Note;
 pub use objects::{Bookmark, Drive, SnapshotName};
 pub use reclaim::ReclaimStep;
 pub use version::Version;
@@ -63,9 +65,11 @@ pub struct Catalog {
     drives: BTreeMap<ObjectId, Drive>,
     snapshots: BTreeMap<ObjectId, SnapshotName>,
     bookmarks: BTreeMap<ObjectId, Bookmark>,
+    notes: BTreeMap<ObjectId, Note>,
     /// Snapshots by the drive they were taken of; kept as long as there are any.
     of_drive: HashMap<ObjectId, DriveSnapshots, PageHash>,
     by_uuid: HashMap<Uuid, ObjectId>,
+    note_by_uuid: HashMap<Uuid, ObjectId>,
     /// Deleted versions of which something is left to free.
     condemned: BTreeSet<ObjectId>,
     /// The last commit that is durable.
@@ -86,6 +90,8 @@ pub struct CatalogState {
     pub epoch: Epoch,
     /// The number that the next object gets.
     pub next_id: u64,
+    /// Are there notes? Then a floe that does not know of them must leave the store alone.
+    pub has_notes: bool,
 }
 
 impl Catalog {
@@ -111,22 +117,25 @@ impl Catalog {
             drives: BTreeMap::new(),
             snapshots: BTreeMap::new(),
             bookmarks: BTreeMap::new(),
+            notes: BTreeMap::new(),
             of_drive: HashMap::default(),
             by_uuid: HashMap::new(),
+            note_by_uuid: HashMap::new(),
             condemned: BTreeSet::new(),
             durable: Generation(working.0 - 1),
             fading: BTreeSet::new(),
             touched: BTreeSet::new(),
             changed: false,
         };
-        catalog.load()?;
+        catalog.load(state.has_notes)?;
         Ok(catalog)
     }
 
-    fn load(&mut self) -> Result<()> {
+    fn load(&mut self, has_notes: bool) -> Result<()> {
         let root = Version::new(VersionState::Condemned, ROOT, ROOT, 0);
         self.versions.insert(ROOT, root);
-        let limits = Limits { next_id: self.next_id, epoch: self.epoch, store_blocks: self.space.store_blocks() };
+        let store_blocks = self.space.store_blocks();
+        let limits = Limits { next_id: self.next_id, epoch: self.epoch, store_blocks, has_notes };
         let mut loaded = Vec::new();
         records::visit(&self.set, &self.records, 0, &mut |key, bytes| {
             let item = Loaded::from_record(key, bytes, limits);
@@ -149,6 +158,7 @@ impl Catalog {
                     self.add_snapshot(id, SnapshotName::from_record(&record, drive))?;
                 }
                 Loaded::Bookmark(id, record) => self.add_bookmark(id, Bookmark::from_record(&record))?,
+                Loaded::Note(id, record) => self.add_note(id, Note::from_record(&record))?,
             }
         }
         self.link()
@@ -249,7 +259,8 @@ impl Catalog {
         self.records = self.set.seal(self.records);
         self.set.begin_next(out);
         self.changed = false;
-        Ok(CatalogState { records: self.records, epoch: self.epoch, next_id: self.next_id })
+        let has_notes = !self.notes.is_empty();
+        Ok(CatalogState { records: self.records, epoch: self.epoch, next_id: self.next_id, has_notes })
     }
 
     /// Commit `generation` is durable.
@@ -281,6 +292,7 @@ impl Catalog {
             RecordKind::Drive => self.drives.get(&id).map(|drive| record::encode(&drive.record())),
             RecordKind::Snapshot => self.snapshots.get(&id).map(|snapshot| record::encode(&snapshot.record())),
             RecordKind::Bookmark => self.bookmarks.get(&id).map(|bookmark| record::encode(&bookmark.record())),
+            RecordKind::Note => self.notes.get(&id).map(|note| record::encode(&note.record())),
             RecordKind::Attributes => unreachable!("attributes are written when they are set"),
         };
         self.put_record(record::key(kind, id, 0), bytes.as_deref())
@@ -311,6 +323,7 @@ enum Loaded {
     Drive(ObjectId, record::DriveRecord),
     Snapshot(ObjectId, record::SnapshotRecord),
     Bookmark(ObjectId, record::BookmarkRecord),
+    Note(ObjectId, record::NoteRecord),
 }
 
 impl Loaded {
@@ -337,6 +350,11 @@ impl Loaded {
                 let record = record::decode(bytes)?;
                 limits.bookmark(&record)?;
                 Self::Bookmark(id, record)
+            }
+            RecordKind::Note => {
+                let record = record::decode(bytes)?;
+                limits.note(&record)?;
+                Self::Note(id, record)
             }
             RecordKind::Attributes => return Ok(None),
         }))

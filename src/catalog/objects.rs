@@ -6,7 +6,8 @@ use uuid::Uuid;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::record::{
-    self, ATTRIBUTE_CHUNK, BookmarkRecord, DriveRecord, NAME_LEN_MAX, ObjectId, RECORD_VERSION, RecordKind, SnapshotRecord,
+    self, ATTRIBUTE_CHUNK, ATTRIBUTES_LEN_MAX, BookmarkRecord, DriveRecord, NAME_LEN_MAX, ObjectId, RECORD_VERSION, RecordKind,
+    SnapshotRecord,
 };
 use crate::space::Purpose;
 use crate::tree::records;
@@ -14,9 +15,6 @@ use crate::units::{Epoch, Generation};
 
 use super::writer::CatalogWriter;
 use super::{Catalog, PAGES_PER_CHANGE};
-
-/// The longest attributes of one drive or snapshot: 1 MiB.
-pub const ATTRIBUTES_LEN_MAX: usize = 1 << 20;
 
 /// A drive.
 pub struct Drive {
@@ -248,7 +246,13 @@ impl Catalog {
     pub fn attributes(&self, id: ObjectId) -> Result<Vec<u8>> {
         let drive = self.drives.get(&id).map(|drive| drive.attributes_len);
         let len = drive.or_else(|| self.snapshots.get(&id).map(|snapshot| snapshot.attributes_len));
-        let len = len.ok_or_else(|| Error::not_found("it does not exist any more"))? as usize;
+        let len = len.ok_or_else(|| Error::not_found("it does not exist any more"))?;
+        self.read_attributes(id, len)
+    }
+
+    /// The bytes under an object's number, of which there must be `len`.
+    pub(super) fn read_attributes(&self, id: ObjectId, len: u32) -> Result<Vec<u8>> {
+        let len = len as usize;
         let mut bytes = Vec::with_capacity(len.min(ATTRIBUTES_LEN_MAX));
         for chunk in 0..len.div_ceil(ATTRIBUTE_CHUNK) {
             let key = record::key(RecordKind::Attributes, id, chunk as u16);

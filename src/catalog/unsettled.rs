@@ -12,7 +12,7 @@ use super::{Catalog, Version};
 
 impl Catalog {
     /// After an unclean shutdown: whatever a head could overwrite in place may have a checksum that is not its own. Returns the heads
-    /// with more notes of that kind than a record holds: their oldest must be settled before the next commit.
+    /// with more marks of that kind than a record holds: their oldest must be settled before the next commit.
     pub fn unsettle_heads(&mut self) -> Vec<ObjectId> {
         if canary::makes(Canary::UnsettledForgotten) {
             return Vec::new();
@@ -62,7 +62,7 @@ impl Version {
         !self.unsettled.iter().any(|(first, last)| (*first..=*last).contains(&birth))
     }
 
-    /// The checksums of births `first..=last` are no evidence from now on. True if there are more notes than a record holds.
+    /// The checksums of births `first..=last` are no evidence from now on. True if there are more marks than a record holds.
     pub fn unsettle(&mut self, first: Epoch, last: Epoch) -> bool {
         self.unsettled.push((first, last));
         self.unsettled.sort_unstable();

@@ -1,16 +1,16 @@
-//! Which drives, versions, snapshots and bookmarks does the catalog name, and does each record make sense by itself?
+//! Which drives, versions, snapshots, bookmarks and notes does the catalog name, and does each record make sense by itself?
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::report::{Findings, ProblemKind};
 use super::tree::{Role, Summary, Tree};
 use super::walk::Walk;
 use crate::format::page::{self, LEVEL_MAX, Page, Root};
 use crate::format::record::{
-    self, ATTRIBUTE_CHUNK, BookmarkRecord, DriveRecord, NAME_LEN_MAX, ObjectId, RecordKind, RootRecord, SnapshotRecord,
-    UNSETTLED_MAX, VersionRecord, VersionState,
+    self, ATTRIBUTE_CHUNK, ATTRIBUTES_LEN_MAX, BookmarkRecord, DriveRecord, NAME_LEN_MAX, NoteRecord, ObjectId, RecordKind,
+    RootRecord, SnapshotRecord, UNSETTLED_MAX, VersionRecord, VersionState,
 };
-use crate::format::superblock::Superblock;
+use crate::format::superblock::{FEATURE_NOTES, Superblock};
 use crate::units::{DRIVE_BYTES_MAX, DRIVE_BYTES_MIN};
 
 /// The catalog's records under their objects' numbers.
@@ -20,6 +20,7 @@ pub struct Catalog {
     pub drives: BTreeMap<u64, DriveRecord>,
     pub snapshots: BTreeMap<u64, SnapshotRecord>,
     pub bookmarks: BTreeMap<u64, BookmarkRecord>,
+    pub notes: BTreeMap<u64, NoteRecord>,
     attributes: BTreeMap<u64, Attributes>,
 }
 
@@ -45,6 +46,7 @@ pub fn read(walk: &mut Walk<'_>) -> Catalog {
         Summary::default()
     });
     catalog.judge_numbers(&mut walk.findings);
+    catalog.judge_notes(superblock, &mut walk.findings);
     catalog.judge_attributes(&mut walk.findings);
     catalog
 }
@@ -83,6 +85,9 @@ impl Catalog {
                 judge_past_epoch(record.epoch, &place, superblock, findings);
                 self.bookmarks.insert(object, record);
             }),
+            RecordKind::Note => record::decode::<NoteRecord>(bytes).map(|record| {
+                self.notes.insert(object, record);
+            }),
             RecordKind::Attributes => {
                 self.attributes.entry(object).or_default().add(chunk, bytes.len());
                 Ok(())
@@ -105,13 +110,40 @@ impl Catalog {
                 findings.add(ProblemKind::BadRecord, format_args!("bookmark {object}"), "its number names a version too");
             }
         }
+        for object in self.notes.keys() {
+            let others =
+                [self.versions.contains_key(object), self.drives.contains_key(object), self.bookmarks.contains_key(object)];
+            if others.contains(&true) {
+                findings.add(ProblemKind::BadRecord, format_args!("note {object}"), "its number names something else too");
+            }
+        }
+    }
+
+    /// No two notes have one uuid, and the superblock says that there are any.
+    fn judge_notes(&self, superblock: &Superblock, findings: &mut Findings) {
+        let mut uuids = HashMap::new();
+        for (object, record) in &self.notes {
+            if let Some(other) = uuids.insert(record.uuid, *object) {
+                let detail = format_args!("note {other} has the same uuid");
+                findings.add(ProblemKind::BadRecord, format_args!("note {object}"), detail);
+            }
+        }
+        if !self.notes.is_empty() && superblock.features_required & FEATURE_NOTES == 0 {
+            let detail = format_args!("there are {} notes, but it does not say so", self.notes.len());
+            findings.add(ProblemKind::BadRecord, "superblock", detail);
+        }
     }
 
     fn judge_attributes(&self, findings: &mut Findings) {
         let none = Attributes::default();
         let drives = self.drives.iter().map(|(id, record)| ("drive", *id, record.attributes_len));
         let snapshots = self.snapshots.iter().map(|(id, record)| ("snapshot", *id, record.attributes_len));
-        for (what, object, len) in drives.chain(snapshots) {
+        let notes = self.notes.iter().map(|(id, record)| ("note", *id, record.attributes_len));
+        for (what, object, len) in drives.chain(snapshots).chain(notes) {
+            if len as usize > ATTRIBUTES_LEN_MAX {
+                let detail = format_args!("{len} bytes, {ATTRIBUTES_LEN_MAX} are allowed");
+                findings.add(ProblemKind::BadAttributes, format_args!("attributes of {what} {object}"), detail);
+            }
             let held = self.attributes.get(&object).unwrap_or(&none);
             if held.gap || held.bytes != u64::from(len) || held.chunks != u64::from(len).div_ceil(ATTRIBUTE_CHUNK as u64) {
                 let detail = format_args!("{len} bytes, but there are {} in {} chunks", held.bytes, held.chunks);
@@ -119,7 +151,8 @@ impl Catalog {
             }
         }
         for object in self.attributes.keys() {
-            if !self.drives.contains_key(object) && !self.snapshots.contains_key(object) {
+            let owners = [self.drives.contains_key(object), self.snapshots.contains_key(object), self.notes.contains_key(object)];
+            if !owners.contains(&true) {
                 findings.add(ProblemKind::BadAttributes, format_args!("attributes of object {object}"), "nothing has them");
             }
         }

@@ -63,6 +63,7 @@ pub(crate) fn check(device: &dyn Device, superblock: &Superblock, progress: &mut
     report.drives = catalog.drives.len() as u64;
     report.snapshots = catalog.snapshots.len() as u64;
     report.bookmarks = catalog.bookmarks.len() as u64;
+    report.notes = catalog.notes.len() as u64;
     report.condemned = history.condemned();
     report
 }

@@ -41,7 +41,7 @@ pub enum ProblemKind {
     WrongSize,
     /// A record of the catalog cannot be decoded, stands under a wrong key, or holds impossible values.
     BadRecord,
-    /// The attributes of a drive or snapshot are not all there, or belong to nothing.
+    /// The attributes of a drive or snapshot, or the bytes of a note, are not all there, too many, or belong to nothing.
     BadAttributes,
     /// Drives, versions, snapshots and bookmarks do not fit together: a parent that is missing or not older, a cycle, a
     /// head without its drive, a snapshot without its record, a junction that joins fewer than two versions.
@@ -151,6 +151,8 @@ pub struct CheckReport {
     pub snapshots: u64,
     /// Bookmarks.
     pub bookmarks: u64,
+    /// Notes.
+    pub notes: u64,
     /// Deleted versions that still hold something or join others.
     pub condemned: u64,
     /// Groups in use.

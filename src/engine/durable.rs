@@ -4,7 +4,7 @@ use crate::canary::{self, Canary};
 use crate::commit::{Batch, write_batch, write_superblock};
 use crate::device::look_at_pages_once;
 use crate::error::{DeviceContext, Result};
-use crate::format::superblock::Superblock;
+use crate::format::superblock::{FEATURE_NOTES, Superblock};
 use crate::sync::Ordering;
 use crate::units::PhysicalBlock;
 
@@ -135,6 +135,7 @@ impl Engine {
             Superblock {
                 generation,
                 clean,
+                features_required: if records.has_notes { FEATURE_NOTES } else { 0 },
                 epoch: records.epoch,
                 next_id: records.next_id,
                 catalog: records.records,

@@ -12,7 +12,7 @@ use crate::device::{Device, look_at_pages_once};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::format::group::{STORE_BLOCKS_MAX, STORE_BLOCKS_MIN};
 use crate::format::page::Root;
-use crate::format::superblock::Superblock;
+use crate::format::superblock::{FEATURE_NOTES, Superblock};
 use crate::space::{Space, SpaceState};
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, RwLock};
 use crate::tree::working_set::VerifiedPages;
@@ -54,6 +54,7 @@ impl Engine {
         let id = Uuid::new_v4();
         let superblock = Superblock {
             features_optional: 0,
+            features_required: 0,
             store_id: id.into_bytes(),
             generation: Generation(0),
             epoch: Epoch(1),
@@ -114,7 +115,12 @@ impl Engine {
             working,
         };
         let space = Arc::new(Space::open(Arc::clone(&device), Arc::clone(&verified), space_state)?);
-        let catalog_state = CatalogState { records: superblock.catalog, epoch: superblock.epoch, next_id: superblock.next_id };
+        let catalog_state = CatalogState {
+            records: superblock.catalog,
+            epoch: superblock.epoch,
+            next_id: superblock.next_id,
+            has_notes: superblock.features_required & FEATURE_NOTES != 0,
+        };
         let open = || Catalog::open(Arc::clone(&device), verified, Arc::clone(&space), superblock.seed, working, catalog_state);
         let catalog = look_at_pages_once(&*device, open)?;
         let was_clean = superblock.clean;

@@ -1,7 +1,7 @@
 //! How do checksums that are no evidence become evidence again?
 //!
 //! After an unclean shutdown the blocks that a drive alone held may have checksums of older bytes. A scrub settles them all; what
-//! is here is for a drive that was cut off so often, without one, that its record cannot hold another note.
+//! is here is for a drive that was cut off so often, without one, that its record cannot hold another mark.
 
 use std::ops::ControlFlow;
 

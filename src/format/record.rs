@@ -21,12 +21,14 @@ pub const RECORD_VERSION: u8 = 1;
 pub const RECORD_LEN_MAX: usize = 1300;
 /// Bytes of attributes in one record; longer attributes take several.
 pub const ATTRIBUTE_CHUNK: usize = 1024;
+/// The longest attributes of one drive or snapshot, and the longest note: 1 MiB.
+pub const ATTRIBUTES_LEN_MAX: usize = 1 << 20;
 /// The longest name, in bytes.
 pub const NAME_LEN_MAX: usize = 255;
 /// The most births of which a version's record can say that their checksums are not settled.
 pub const UNSETTLED_MAX: usize = 32;
 
-/// Drives, versions and bookmarks are numbered below this.
+/// Drives, versions, bookmarks and notes are numbered below this.
 pub const OBJECTS_END: u64 = 1 << (KIND_SHIFT - ID_SHIFT);
 
 const SLOT_LEN: usize = 12;
@@ -35,7 +37,7 @@ const ID_SHIFT: u32 = 16;
 
 const _: () = assert!(3 * (RECORD_LEN_MAX + SLOT_LEN) <= PAYLOAD_LEN);
 
-/// The number of a drive, a version (head or snapshot) or a bookmark: one counter for all, never used twice.
+/// The number of a drive, a version (head or snapshot), a bookmark or a note: one counter for all, never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ObjectId(pub u64);
 
@@ -51,8 +53,10 @@ pub enum RecordKind {
     Snapshot = 3,
     /// A [`BookmarkRecord`].
     Bookmark = 4,
-    /// A piece of the attributes of a drive or snapshot: raw bytes.
+    /// A piece of the attributes of a drive or snapshot, or of the bytes of a note: raw bytes.
     Attributes = 5,
+    /// A [`NoteRecord`].
+    Note = 6,
 }
 
 /// The key of a record.
@@ -63,9 +67,9 @@ pub fn key(kind: RecordKind, id: ObjectId, chunk: u16) -> u64 {
 
 /// What a key names, if its kind is known.
 pub fn parse_key(key: u64) -> Option<(RecordKind, ObjectId, u16)> {
-    use RecordKind::{Attributes, Bookmark, Drive, Snapshot, Version};
+    use RecordKind::{Attributes, Bookmark, Drive, Note, Snapshot, Version};
     let byte = (key >> KIND_SHIFT) as u8;
-    let kind = [Version, Drive, Snapshot, Bookmark, Attributes].into_iter().find(|kind| *kind as u8 == byte)?;
+    let kind = [Version, Drive, Snapshot, Bookmark, Attributes, Note].into_iter().find(|kind| *kind as u8 == byte)?;
     Some((kind, ObjectId((key >> ID_SHIFT) & (OBJECTS_END - 1)), key as u16))
 }
 
@@ -182,6 +186,17 @@ pub struct BookmarkRecord {
     pub referenced_blocks: u64,
     /// Length of the image at that moment, in bytes.
     pub size_bytes: u64,
+}
+
+/// Bytes that belong to the store as a whole; they stand where attributes do, under the note's number.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoteRecord {
+    /// [`RECORD_VERSION`]
+    pub version: u8,
+    /// Its identity for the world, in a name space of its own.
+    pub uuid: [u8; 16],
+    /// Length of its bytes.
+    pub attributes_len: u32,
 }
 
 type Encoding = Configuration<LittleEndian, Fixint, NoLimit>;

@@ -14,8 +14,10 @@ pub const MAGIC: &[u8; 8] = b"FLOESTOR";
 pub const FORMAT_VERSION: u32 = 1;
 /// Commits are numbered below this, so that there is always a next one.
 const GENERATIONS_END: u64 = 1 << 63;
-/// Features that a reader must know to read the store; none exist yet.
-pub const FEATURES_REQUIRED_KNOWN: u64 = 0;
+/// The required feature of a store that has notes: who does not know of them would lose them.
+pub const FEATURE_NOTES: u64 = 1;
+/// Features that a reader must know to read the store, and this one does.
+pub const FEATURES_REQUIRED_KNOWN: u64 = FEATURE_NOTES;
 /// The two blocks that hold superblocks; commit `g` writes slot `g % 2`.
 pub const SLOTS: [PhysicalBlock; 2] = [PhysicalBlock(0), PhysicalBlock(1)];
 
@@ -45,6 +47,8 @@ const FLAG_CLEAN: u32 = 1;
 pub struct Superblock {
     /// Feature bits that a reader may ignore.
     pub features_optional: u64,
+    /// Feature bits that a reader must know.
+    pub features_required: u64,
     /// The store's identity, made when it was created.
     pub store_id: [u8; 16],
     /// The commit that wrote it.
@@ -53,7 +57,7 @@ pub struct Superblock {
     pub epoch: Epoch,
     /// The store's capacity in blocks.
     pub store_blocks: u64,
-    /// The number that the next drive, snapshot or bookmark will get.
+    /// The number that the next drive, snapshot, bookmark or note will get.
     pub next_id: u64,
     /// What page checksums start from.
     pub seed: u32,
@@ -99,7 +103,7 @@ impl Superblock {
         page[..MAGIC.len()].copy_from_slice(MAGIC);
         put_u32(&mut page, VERSION, FORMAT_VERSION);
         put_u64(&mut page, FEATURES_OPTIONAL, self.features_optional);
-        put_u64(&mut page, FEATURES_REQUIRED, 0);
+        put_u64(&mut page, FEATURES_REQUIRED, self.features_required);
         page[STORE_ID..STORE_ID + 16].copy_from_slice(&self.store_id);
         put_u64(&mut page, GENERATION, self.generation.0);
         put_u64(&mut page, EPOCH, self.epoch.0);
@@ -133,7 +137,8 @@ impl Superblock {
         if version == 0 {
             return Err(Unusable::Damaged("format version 0"));
         }
-        let features = u64_at(page, FEATURES_REQUIRED) & !FEATURES_REQUIRED_KNOWN;
+        let features_required = u64_at(page, FEATURES_REQUIRED);
+        let features = features_required & !FEATURES_REQUIRED_KNOWN;
         if features != 0 {
             return Err(Unusable::UnknownFeatures { features });
         }
@@ -143,6 +148,7 @@ impl Superblock {
         }
         let superblock = Self {
             features_optional: u64_at(page, FEATURES_OPTIONAL),
+            features_required,
             store_id: page[STORE_ID..STORE_ID + 16].try_into().expect("an id is 16 bytes long"),
             generation: Generation(u64_at(page, GENERATION)),
             epoch: Epoch(u64_at(page, EPOCH)),

@@ -1,6 +1,6 @@
 //! What happens at the ends: of a drive, of the space, of what an argument may be?
 
-use floe::{DriveOptions, ErrorKind, SnapshotOptions, Store, StoreOptions};
+use floe::{DriveOptions, ErrorKind, SnapshotOptions, Store, StoreOptions, Uuid};
 
 use crate::picture::{
     BLOCK, BLOCK_LEN, Stage, drain, expect_clean, memory_store, picture_of_drive, sizes_of, stamp, stamped, write_picture,
@@ -146,6 +146,9 @@ fn handles_of_a_closed_store_say_closed() {
         snapshot.clone_drive(DriveOptions::named("c")).map(drop).unwrap_err().kind(),
         store.create_drive(DriveOptions::new(BLOCK)).map(drop).unwrap_err().kind(),
         store.check().map(drop).unwrap_err().kind(),
+        store.note(Uuid::nil()).map(drop).unwrap_err().kind(),
+        store.set_note(Uuid::nil(), b"late").unwrap_err().kind(),
+        store.delete_note(Uuid::nil()).unwrap_err().kind(),
     ] {
         assert_eq!(kind, ErrorKind::Closed);
     }

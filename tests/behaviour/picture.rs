@@ -153,7 +153,7 @@ impl Stage {
         Self { device, store }
     }
 
-    fn reopen(&mut self) {
+    pub fn reopen(&mut self) {
         self.store.close().unwrap();
         self.store = Store::options().open_on(Arc::clone(&self.device) as Arc<dyn Device>).unwrap();
     }

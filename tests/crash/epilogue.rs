@@ -39,6 +39,10 @@ pub fn work_until_empty(recovered: Recovered, settings: Settings, dice: &mut Dic
             drain(&store, &state)?;
         }
     }
+    for note in state.model.notes.iter().map(|note| note.uuid).collect::<Vec<_>>() {
+        act(&store, &mut state, &Operation::DeleteNote { note })?;
+    }
+    same("notes after everything was deleted", &store.notes(), &Vec::new())?;
     drain(&store, &state)?;
     same("A6: data bytes after everything was deleted", &store.usage().data_bytes, &0)?;
     check(&store, &state.model)?;

@@ -1,5 +1,7 @@
 //! What does an operation lead to?
 
+use std::sync::Arc;
+
 use floe::{Bookmark, Store, Uuid};
 
 use super::{Member, Operation, State};
@@ -89,6 +91,8 @@ impl Operation {
                 let index = model.snapshot_index_of(*snapshot);
                 model.delete_snapshot(index);
             }
+            Self::SetNote { note, bytes } => model.set_note(*note, Arc::clone(bytes)),
+            Self::DeleteNote { note } => model.delete_note(*note),
             Self::Flush | Self::Reclaim { .. } | Self::Check => {}
             Self::Grow { capacity } => state.capacity = *capacity,
         }

@@ -89,6 +89,14 @@ pub enum Operation {
     DeleteSnapshot {
         snapshot: Uuid,
     },
+    /// Makes a note or replaces one.
+    SetNote {
+        note: Uuid,
+        bytes: Arc<[u8]>,
+    },
+    DeleteNote {
+        note: Uuid,
+    },
     Flush,
     Reclaim {
         budget: u64,
@@ -145,6 +153,8 @@ impl Operation {
             Self::RenameSnapshot { snapshot, name } => store.snapshot(*snapshot)?.rename(name),
             Self::SnapshotAttributes { snapshot, bytes } => store.snapshot(*snapshot)?.set_attributes(bytes),
             Self::DeleteSnapshot { snapshot } => store.snapshot(*snapshot)?.delete(),
+            Self::SetNote { note, bytes } => store.set_note(*note, bytes),
+            Self::DeleteNote { note } => store.delete_note(*note),
             Self::Flush => store.flush(),
             Self::Reclaim { budget } => store.reclaim(*budget).map(drop),
             Self::Check => store.check().map(|report| assert!(report.is_clean(), "check before any power cut: {report}")),
@@ -171,6 +181,8 @@ impl Operation {
             Self::RenameSnapshot { .. } => "RenameSnapshot",
             Self::SnapshotAttributes { .. } => "SnapshotAttributes",
             Self::DeleteSnapshot { .. } => "DeleteSnapshot",
+            Self::SetNote { .. } => "SetNote",
+            Self::DeleteNote { .. } => "DeleteNote",
             Self::Flush => "Flush",
             Self::Reclaim { .. } => "Reclaim",
             Self::Check => "Check",

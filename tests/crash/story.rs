@@ -60,6 +60,8 @@ fn words(operation: &Operation, model: &Model) -> String {
             format!("{} bytes of attributes to {}", bytes.len(), snapshot(uuid))
         }
         Operation::DeleteSnapshot { snapshot: uuid } => format!("delete snapshot {}", snapshot(uuid)),
+        Operation::SetNote { note, bytes } => format!("{} bytes of {} to note {note}", bytes.len(), content(bytes)),
+        Operation::DeleteNote { note } => format!("delete note {note}"),
         Operation::Flush => "flush".to_owned(),
         Operation::Reclaim { budget } => format!("reclaim {budget}"),
         Operation::Check => "check".to_owned(),

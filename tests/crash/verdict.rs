@@ -15,7 +15,7 @@ use floe::sim::{Disk, SimDevice};
 use floe::{Device, ErrorKind, Store, Uuid};
 
 use crate::dice::Dice;
-use crate::judge::{Outcome, Reading, done, judge, mapped_ranges, same};
+use crate::judge::{Outcome, Reading, changed_blocks, done, judge, mapped_ranges, same};
 use crate::model::{BLOCK, Model};
 use crate::operation::{Punch, State};
 use crate::runner::{Past, Point, Settings};
@@ -85,6 +85,18 @@ pub fn identify(store: &Store, past: Past<'_>) -> Outcome<(State, Kinds)> {
     Err(format!("the store is at none of the moments that are allowed. It is not\n  {}", differences.join("\n  ")))
 }
 
+/// Which blocks do drives share with snapshots? A clone's block that was changed and then written as it was before is a block of its
+/// own, and neither its bytes nor a size need tell: two moments that differ in that alone are told apart here.
+fn judge_sharing(store: &Store, model: &Model) -> Outcome {
+    for (older, newer) in model.snapshots.iter().flat_map(|older| model.drives.iter().map(move |newer| (older, newer))) {
+        let snapshot = done("finding a snapshot", store.snapshot(older.uuid))?;
+        let drive = done("finding a drive", store.drive(newer.uuid))?;
+        let changed = changed_blocks(done("diff_drive", snapshot.diff_drive(&drive))?, &newer.image)?;
+        same(format!("diff from {} to {}", older.name, newer.name), &changed, &older.image.changes_to(&newer.image))?;
+    }
+    Ok(())
+}
+
 /// A7, and the structure of everything.
 pub fn check(store: &Store, model: &Model) -> Outcome {
     let report = done("check", store.check())?;
@@ -92,7 +104,8 @@ pub fn check(store: &Store, model: &Model) -> Outcome {
         return Err(format!("check found {} problems: {:#?}", report.problems_total, report.problems));
     }
     same("drives that check saw", &report.drives, &(model.drives.len() as u64))?;
-    same("snapshots that check saw", &report.snapshots, &(model.snapshots.len() as u64))
+    same("snapshots that check saw", &report.snapshots, &(model.snapshots.len() as u64))?;
+    same("notes that check saw", &report.notes, &(model.notes.len() as u64))
 }
 
 /// Whatever a power cut did, no byte that the store owes may be taken for damage: every frozen image is read to its end.
@@ -215,6 +228,7 @@ impl Found {
             state.model.adopt(index, address, &bytes);
         }
         judge(store, &state.model, Reading::Thorough)?;
+        judge_sharing(store, &state.model)?;
         Ok((state, kinds))
     }
 }

@@ -16,6 +16,9 @@ use crate::runner::{Runner, Settings, Step};
 const DRIVES_MAX: usize = 4;
 const SNAPSHOTS_MAX: usize = 8;
 const BOOKMARKS_MAX: usize = 3;
+const NOTES_MAX: usize = 3;
+/// A note is kept in pieces of so many bytes.
+const NOTE_PIECE: u64 = 1024;
 const HELD_MAX: usize = 2;
 const DRIVE_BLOCKS_MAX: u64 = 24;
 /// Extents that a comb makes: more than a leaf of a table holds.
@@ -206,12 +209,24 @@ impl Workload {
 
     fn describing(&mut self, model: &Model) -> Option<Operation> {
         let bytes = vec![7; self.dice.within(0..3000) as usize];
-        Some(match self.dice.within(0..4) {
+        Some(match self.dice.within(0..7) {
             0 => Operation::RenameDrive { drive: self.drive(model)?.uuid, name: self.name("d") },
             1 => Operation::RenameSnapshot { snapshot: self.snapshot(model)?.uuid, name: self.name("s") },
             2 => Operation::DriveAttributes { drive: self.drive(model)?.uuid, bytes },
-            _ => Operation::SnapshotAttributes { snapshot: self.snapshot(model)?.uuid, bytes },
+            3 => Operation::SnapshotAttributes { snapshot: self.snapshot(model)?.uuid, bytes },
+            4 | 5 => self.set_note(model),
+            _ => Operation::DeleteNote { note: self.dice.pick(&model.notes)?.uuid },
         })
+    }
+
+    /// A new note or new bytes for an old one, of a length that is often at the bounds of pieces.
+    fn set_note(&mut self, model: &Model) -> Operation {
+        let old = self.dice.pick(&model.notes).map(|note| note.uuid);
+        let is_new = model.notes.len() < NOTES_MAX && self.dice.once_in(2);
+        let note = old.filter(|_| !is_new).unwrap_or_else(|| self.dice.uuid());
+        let near = (self.dice.within(0..12) * NOTE_PIECE + self.dice.within(0..3)).saturating_sub(1);
+        let length = if self.dice.once_in(4) { self.dice.within(0..10 * NOTE_PIECE) } else { near };
+        Operation::SetNote { note, bytes: self.stamp(model, length) }
     }
 
     fn create(&mut self, model: &Model) -> Option<Operation> {

@@ -43,6 +43,7 @@ pub fn all() -> Vec<Furnished> {
         }),
         furnished(false, combs),
         empty(),
+        furnished(false, notes),
     ]
 }
 
@@ -126,6 +127,17 @@ fn combs(store: &Store) -> Vec<Drive> {
     store.reclaim(60).unwrap();
     store.flush().unwrap();
     vec![comb]
+}
+
+/// Notes of all lengths, one of them with the uuid of a drive.
+fn notes(store: &Store) -> Vec<Drive> {
+    for (number, length) in [(1, 0), (2, 6000), (3, 1024), (4, 1), (5, 1025)] {
+        store.set_note(named(number), &vec![number as u8; length]).unwrap();
+    }
+    store.delete_note(named(3)).unwrap();
+    store.set_note(named(2), &[b'n'; 2100]).unwrap();
+    let options = DriveOptions::new(8 * BLOCK_BYTES).name("a").uuid(named(1)).attributes(vec![b'a'; 1500]);
+    vec![store.create_drive(options).unwrap()]
 }
 
 /// Replaces what is random.

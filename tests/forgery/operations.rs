@@ -14,12 +14,15 @@ const DRIVES_MAX: usize = 4;
 const SNAPSHOTS_MAX: usize = 8;
 const IMAGE_BLOCKS_MAX: usize = 16;
 const OPERATIONS_MAX: usize = 60;
+/// From this byte on it is something with a note, so that what was found before there were any keeps its meaning.
+const NOTES_BYTES: u8 = 240;
 
-/// All images by uuid, in order of creation.
+/// All images and notes by uuid, in order of creation.
 #[derive(Default)]
 struct Model {
     drives: Vec<(Uuid, Vec<u8>)>,
     snapshots: Vec<(Uuid, Vec<u8>)>,
+    notes: Vec<(Uuid, Vec<u8>)>,
     /// How many things were made so far.
     made: u128,
 }
@@ -53,6 +56,7 @@ pub fn run(empty: &Furnished, bytes: &[u8]) {
     compare(&store, &model);
     store.drives().iter().for_each(|drive| drive.delete().expect("any drive can be deleted"));
     store.snapshots().iter().for_each(|snapshot| snapshot.delete().expect("any snapshot can be deleted"));
+    store.notes().into_iter().for_each(|note| store.delete_note(note).expect("any note can be deleted"));
     while !store.reclaim(10).expect("there is room to free things").done {}
     assert_eq!(store.usage().data_bytes, 0, "everything was deleted (A6)");
     drop(store);
@@ -80,12 +84,19 @@ fn compare(store: &Store, model: &Model) {
         assert!(read == *bytes, "snapshot {uuid} has other bytes (D4)");
         snapshot.info().expect("sizes can be asked");
     }
+    assert_eq!(store.notes(), expected(&model.notes));
+    for (uuid, bytes) in &model.notes {
+        assert!(store.note(*uuid).expect("a sound store can be read") == *bytes, "note {uuid} has other bytes");
+    }
     let report = store.check().expect("a sound store can be checked");
     assert!(report.is_clean(), "{report}");
 }
 
 fn operate(store: &Store, model: &mut Model, choices: &mut Choices<'_>) -> Result<(), Error> {
-    let kind = choices.byte() % 20;
+    let kind = match choices.byte() {
+        byte @ NOTES_BYTES.. => return note(store, model, choices, byte),
+        byte => byte % 20,
+    };
     let (at, of) = (usize::from(choices.byte()), usize::from(choices.byte()));
     let (drives, snapshots) = (store.drives(), store.snapshots());
     let (at, of) = (at % drives.len().max(1), of % snapshots.len().max(1));
@@ -151,6 +162,27 @@ fn operate(store: &Store, model: &mut Model, choices: &mut Choices<'_>) -> Resul
         (18, Some(drive), _) => drop(drive.bookmark("mark")?),
         (19, Some(drive), _) => drive.bookmarks()?.first().map_or(Ok(()), |bookmark| bookmark.delete())?,
         _ => {}
+    }
+    Ok(())
+}
+
+fn note(store: &Store, model: &mut Model, choices: &mut Choices<'_>, byte: u8) -> Result<(), Error> {
+    let at = choices.index(model.notes.len() + 1);
+    let known = model.notes.get(at).map(|(uuid, _)| *uuid);
+    match (byte % 4, known) {
+        (0, Some(uuid)) => {
+            store.delete_note(uuid)?;
+            model.notes.remove(at);
+        }
+        _ => {
+            let uuid = known.unwrap_or_else(|| model.next_uuid());
+            let bytes = vec![choices.byte(); choices.index(6) * 1024 + choices.index(3)];
+            store.set_note(uuid, &bytes)?;
+            match known {
+                Some(_) => model.notes[at].1 = bytes,
+                None => model.notes.push((uuid, bytes)),
+            }
+        }
     }
     Ok(())
 }

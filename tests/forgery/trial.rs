@@ -3,9 +3,10 @@
 //! It may refuse the store, or any operation on it. It must not panic, hang, take memory without bound or ask the device for
 //! what is not there, and a store of which `check` says that everything is as it must be must be one.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use floe::{Changes, Device, Drive, DriveOptions, Error, ErrorKind, Snapshot, SnapshotOptions, Store};
+use floe::{Changes, Device, Drive, DriveOptions, Error, ErrorKind, Snapshot, SnapshotOptions, Store, Uuid};
 
 use super::bench::BLOCK;
 use super::choices::Choices;
@@ -21,12 +22,17 @@ const PIECES_MAX: usize = 200;
 /// Images of at most this many bytes are read as a whole.
 const READ_MAX: u64 = 1 << 20;
 const ACTIONS_MAX: usize = 12;
+/// What means a store of notes, or something done to one: chosen so that what was found before there were any keeps its meaning.
+const NOTES_MODES: Range<u8> = 99..118;
+const NOTES_BYTES: u8 = 240;
 
 /// Damages a store as the bytes say, and uses it. The first byte says which store, and whether its checksums are made right again.
 pub fn run(stores: &[Furnished], bytes: &[u8]) {
     let mut choices = Choices(bytes);
     let mode = choices.byte();
-    let furnished = &stores[usize::from(mode >> 1) % stores.len()];
+    let (of_notes, others) = stores.split_last().expect("there are stores");
+    let is_of_notes = NOTES_MODES.contains(&(mode >> 1)) || others.is_empty();
+    let furnished = if is_of_notes { of_notes } else { &others[usize::from(mode >> 1) % others.len()] };
     let mut mutant = Mutant::of(&furnished.picture);
     mutate(&mut mutant, &furnished.pages, &mut choices);
     if mode & 1 == 1 {
@@ -68,6 +74,9 @@ fn look_at(store: &Store) -> bool {
     let snapshots = store.snapshots();
     let drives = store.drives();
     let mut sound = true;
+    for uuid in store.notes().into_iter().take(LOOKED_AT_MAX) {
+        sound &= allowed(store.note(uuid)).is_some();
+    }
     for drive in drives.iter().take(LOOKED_AT_MAX) {
         sound &= look_at_drive(drive);
     }
@@ -150,11 +159,19 @@ fn act(store: &Store, choices: &mut Choices<'_>) -> Vec<Error> {
 }
 
 fn act_once(store: &Store, choices: &mut Choices<'_>) -> Result<(), Error> {
-    let kind = choices.byte() % 24;
+    let kind = match choices.byte() {
+        byte @ NOTES_BYTES.. => 24 + byte % 2,
+        byte => byte % 24,
+    };
     let (drives, snapshots) = (store.drives(), store.snapshots());
     let drive = drives.get(usize::from(choices.byte()) % drives.len().max(1));
     let snapshot = snapshots.get(usize::from(choices.byte()) % snapshots.len().max(1));
     match (kind, drive, snapshot) {
+        (24, ..) => {
+            let uuid = Uuid::from_u128(u128::from(choices.byte() % 6));
+            store.set_note(uuid, &vec![b'z'; choices.little(2) as usize % 5000])
+        }
+        (25, ..) => store.notes().first().map_or(Ok(()), |uuid| store.delete_note(*uuid)),
         (0, ..) => store.flush(),
         (1, ..) => store.reclaim(u64::from(choices.byte())).map(drop),
         (2, ..) => store.reclaim(10_000).map(drop),

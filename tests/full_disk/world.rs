@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use floe::{Device, Drive, DriveOptions, ErrorKind, FileDevice, MemoryDevice, Result, Snapshot, SnapshotOptions, Store};
+use floe::{Device, Drive, DriveOptions, ErrorKind, FileDevice, MemoryDevice, Result, Snapshot, SnapshotOptions, Store, Uuid};
 
 pub const BLOCK: usize = 4096;
 
@@ -20,6 +20,8 @@ pub struct World {
     pub store: Store,
     pub drives: Vec<(Drive, Image)>,
     pub snapshots: Vec<(Snapshot, Image)>,
+    /// In order of creation.
+    pub notes: Vec<(Uuid, Vec<u8>)>,
     random: u64,
     names: u64,
     stamps: u64,
@@ -58,7 +60,7 @@ impl World {
     }
 
     fn of(store: Store, open: Box<dyn Fn() -> Store>, seed: u64) -> Self {
-        Self { open, store, drives: Vec::new(), snapshots: Vec::new(), random: seed, names: 0, stamps: 0 }
+        Self { open, store, drives: Vec::new(), snapshots: Vec::new(), notes: Vec::new(), random: seed, names: 0, stamps: 0 }
     }
 
     /// A number below `below`.
@@ -156,6 +158,32 @@ impl World {
         self.snapshots.swap_remove(snapshot).0.delete().expect("a snapshot is deleted in a full store");
     }
 
+    /// A new note, or new bytes for an old one; if there is no space for them, nothing was changed.
+    pub fn set_note(&mut self, note: usize, length: usize) -> bool {
+        self.stamps += 1;
+        let bytes: Vec<u8> = self.stamps.to_le_bytes().into_iter().cycle().take(length).collect();
+        let uuid = self.notes.get(note).map_or_else(Uuid::new_v4, |(uuid, _)| *uuid);
+        let fits = fits(self.store.set_note(uuid, &bytes)).is_some();
+        match self.notes.get_mut(note) {
+            Some(note) if fits => note.1 = bytes,
+            None if fits => self.notes.push((uuid, bytes)),
+            _ => self.compare_notes(),
+        }
+        fits
+    }
+
+    pub fn delete_note(&mut self, note: usize) {
+        self.store.delete_note(self.notes.remove(note).0).expect("a note is deleted in a full store");
+    }
+
+    #[track_caller]
+    pub fn compare_notes(&self) {
+        assert_eq!(self.store.notes(), self.notes.iter().map(|(uuid, _)| *uuid).collect::<Vec<_>>());
+        for (uuid, bytes) in &self.notes {
+            assert!(self.store.note(*uuid).expect("it can be read") == *bytes, "note {uuid}: not what was acknowledged");
+        }
+    }
+
     pub fn flush(&self) {
         self.store.flush().expect("a flush works in a full store");
     }
@@ -191,6 +219,7 @@ impl World {
     #[track_caller]
     pub fn compare(&self) {
         self.compare_images();
+        self.compare_notes();
         self.check();
     }
 
@@ -222,6 +251,9 @@ impl World {
         }
         while !self.snapshots.is_empty() {
             self.delete_snapshot(0);
+        }
+        while !self.notes.is_empty() {
+            self.delete_note(0);
         }
         self.drain();
         assert_eq!(self.data_blocks(), 0);

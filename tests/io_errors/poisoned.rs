@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use floe::sim::Lasts;
-use floe::{Bookmark, DriveOptions, Error, ErrorKind, SnapshotOptions, Store};
+use floe::{Bookmark, DriveOptions, Error, ErrorKind, SnapshotOptions, Store, Uuid};
 
 use crate::injection::Injection;
 use crate::judge::{Outcome, Reading, done, judge, same};
@@ -52,6 +52,11 @@ fn refuses_every_change(store: &Store) -> Outcome {
     is_refused("scrub", store.scrub())?;
     let (drives, snapshots) = (store.drives(), store.snapshots());
     let group: Vec<_> = drives.iter().map(|drive| (drive, SnapshotOptions::default())).collect();
+    is_refused("set_note", store.set_note(Uuid::new_v4(), b"other"))?;
+    for note in store.notes() {
+        is_refused("set_note", store.set_note(note, b"other"))?;
+        is_refused("delete_note", store.delete_note(note))?;
+    }
     is_refused("snapshot_group", store.snapshot_group(&group))?;
     for drive in &drives {
         is_refused("write_at", drive.write_at(&[1; 5000], 0))?;

@@ -50,9 +50,24 @@ pub fn judge(store: &Store, model: &Model, reading: Reading) -> Outcome {
     same("number of snapshots", &info.snapshots, &(model.snapshots.len() as u64))?;
     let bookmarks: usize = model.drives.iter().map(|drive| drive.bookmarks.len()).sum();
     same("number of bookmarks", &info.bookmarks, &(bookmarks as u64))?;
+    judge_notes(store, model)?;
     let (data_bytes, reachable) = (store.usage().data_bytes, model.reachable());
     if data_bytes < reachable {
         return Err(format!("A7: {data_bytes} bytes in use, but {reachable} are reachable"));
+    }
+    Ok(())
+}
+
+fn judge_notes(store: &Store, model: &Model) -> Outcome {
+    same("notes", &store.notes(), &model.notes.iter().map(|note| note.uuid).collect())?;
+    same("number of notes", &store.info().notes, &(model.notes.len() as u64))?;
+    for expected in &model.notes {
+        let found = done("note", store.note(expected.uuid))?;
+        same(format!("length of note {}", expected.uuid), &found.len(), &expected.bytes.len())?;
+        if let Some(at) = found.iter().zip(&expected.bytes[..]).position(|(found, wanted)| found != wanted) {
+            let difference = describe(&found[at..], &expected.bytes[at..]);
+            return Err(format!("note {}: other bytes at {at}: {difference}", expected.uuid));
+        }
     }
     Ok(())
 }

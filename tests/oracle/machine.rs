@@ -15,6 +15,7 @@ const CAPACITY_BYTES: u64 = 1 << 30;
 const THOROUGH_EVERY: usize = 40;
 const HELD_MAX: usize = 2;
 const BOOKMARKS_MAX: usize = 4;
+const NOTES_MAX: usize = 6;
 /// More calls of `reclaim` than any deletion here takes.
 const RECLAIMS_MAX: usize = 100_000;
 /// "At most about `budget`": the budget may be overstepped by a few pages full of entries.
@@ -126,7 +127,7 @@ impl Machine {
 
     /// Reopens, looks at everything once more, and deletes everything, in an order that differs from run to run.
     pub fn finish(&mut self) -> Outcome {
-        self.note("the end");
+        self.tell("the end");
         self.check()?;
         self.reopen()?;
         judge(self.store(), &self.model, Reading::Thorough)?;
@@ -143,6 +144,11 @@ impl Machine {
             if dice.is_multiple_of(5) {
                 self.drain()?;
             }
+        }
+        while !self.model.notes.is_empty() {
+            self.delete_note(dice)?;
+            judge(self.store(), &self.model, Reading::Light)?;
+            self.check()?;
         }
         self.drain()?;
         same("A6: data bytes after everything was deleted", &self.store().usage().data_bytes, &0)?;
@@ -173,6 +179,8 @@ impl Machine {
             Operation::RenameSnapshot { snapshot, name } => self.rename_snapshot(snapshot, name),
             Operation::DriveAttributes { drive, length } => self.set_drive_attributes(drive, length),
             Operation::SnapshotAttributes { snapshot, length } => self.set_snapshot_attributes(snapshot, length),
+            Operation::SetNote { note, length } => self.set_note(note, length),
+            Operation::DeleteNote { note } => self.delete_note(note),
             Operation::FlushDrive { drive } => self.flush_drive(drive),
             Operation::FlushStore => self.flush_store(),
             Operation::Reclaim { budget } => self.reclaim(budget.into()),
@@ -181,7 +189,7 @@ impl Machine {
             Operation::Reopen => self.reopen(),
             Operation::Hold { snapshot } => self.hold(snapshot),
             Operation::LetGo => {
-                self.note("let go of the oldest held handle");
+                self.tell("let go of the oldest held handle");
                 self.held.drain(..self.held.len().min(1));
                 Ok(())
             }
@@ -197,7 +205,7 @@ impl Machine {
         let Some((index, handle)) = self.drive(drive)? else { return Ok(()) };
         let range = spot.on(self.model.drives[index].image.size);
         let bytes = self.fill(index, range.clone(), fill);
-        self.note(format!("write {} at {}+{} of {}", text(&bytes), range.start / BLOCK, range.start % BLOCK, self.named(index)));
+        self.tell(format!("write {} at {}+{} of {}", text(&bytes), range.start / BLOCK, range.start % BLOCK, self.named(index)));
         done("write_at", handle.write_at(&bytes, range.start))?;
         let undecided = self.model.write(index, range.start, &bytes);
         self.decide(index, &handle, undecided)
@@ -208,7 +216,7 @@ impl Machine {
         let size = self.model.drives[index].image.size;
         let first = spot.first_block(size);
         let blocks = size.div_ceil(BLOCK);
-        self.note(format!("comb of {count} every {stride} blocks from {first}, {fill:?}, on {}", self.named(index)));
+        self.tell(format!("comb of {count} every {stride} blocks from {first}, {fill:?}, on {}", self.named(index)));
         for block in (first..blocks).step_by(stride as usize).take(count as usize) {
             let range = block * BLOCK..size.min((block + 1) * BLOCK);
             let bytes = self.fill(index, range.clone(), fill);
@@ -222,7 +230,7 @@ impl Machine {
     fn write_zeroes(&mut self, drive: u8, spot: Spot) -> Outcome {
         let Some((index, handle)) = self.drive(drive)? else { return Ok(()) };
         let range = spot.stretched_on(self.model.drives[index].image.size);
-        self.note(format!("write zeroes to {range:?} of {}", self.named(index)));
+        self.tell(format!("write zeroes to {range:?} of {}", self.named(index)));
         done("write_zeroes", handle.write_zeroes(range.clone()))?;
         let undecided = self.model.write_zeroes(index, range);
         self.decide(index, &handle, undecided)
@@ -231,7 +239,7 @@ impl Machine {
     fn discard(&mut self, drive: u8, spot: Spot) -> Outcome {
         let Some((index, handle)) = self.drive(drive)? else { return Ok(()) };
         let range = spot.stretched_on(self.model.drives[index].image.size);
-        self.note(format!("discard {range:?} of {}", self.named(index)));
+        self.tell(format!("discard {range:?} of {}", self.named(index)));
         done("discard", handle.discard(range.clone()))?;
         self.model.discard(index, range);
         Ok(())
@@ -239,7 +247,7 @@ impl Machine {
 
     fn resize(&mut self, drive: u8, size: u64) -> Outcome {
         let Some((index, handle)) = self.drive(drive)? else { return Ok(()) };
-        self.note(format!("resize {} to {}+{}", self.named(index), size / BLOCK, size % BLOCK));
+        self.tell(format!("resize {} to {}+{}", self.named(index), size / BLOCK, size % BLOCK));
         done("resize", handle.resize(size))?;
         let undecided = self.model.resize(index, size);
         self.decide(index, &handle, undecided)
@@ -322,7 +330,7 @@ impl Machine {
             return Ok(());
         }
         let (name, attributes) = (self.next_name("d"), self.some_attributes());
-        self.note(format!("create drive {name} of {}+{}", size / BLOCK, size % BLOCK));
+        self.tell(format!("create drive {name} of {}+{}", size / BLOCK, size % BLOCK));
         let options = DriveOptions::new(size).name(&name).attributes(attributes.clone());
         let drive = done("create_drive", self.store().create_drive(options))?;
         self.model.create_drive(drive.uuid(), name, attributes, size);
@@ -337,7 +345,7 @@ impl Machine {
         // A clone may be larger than its origin from the start; smaller it becomes by a resize.
         let size = size.filter(|size| *size > self.model.snapshots[index].image.size);
         let (name, uuid, attributes) = (self.next_name("c"), Uuid::new_v4(), self.some_attributes());
-        self.note(format!("clone {} as {name}, size {size:?}", self.model.snapshots[index].name));
+        self.tell(format!("clone {} as {name}, size {size:?}", self.model.snapshots[index].name));
         let options = match size {
             Some(size) => DriveOptions::new(size).name(&name),
             None => DriveOptions::named(&name),
@@ -358,7 +366,7 @@ impl Machine {
         }
         let Some((index, handle)) = self.drive(drive)? else { return Ok(()) };
         let (name, attributes) = (self.next_name("s"), self.some_attributes());
-        self.note(format!("snapshot {} as {name}", self.named(index)));
+        self.tell(format!("snapshot {} as {name}", self.named(index)));
         let options = SnapshotOptions::named(&name).attributes(attributes.clone());
         let snapshot = done("snapshot", handle.snapshot(options))?;
         // A2: a fresh snapshot is 0.
@@ -375,7 +383,7 @@ impl Machine {
         }
         let indices: Vec<usize> = (0..count).map(|index| (usize::from(first) + index) % drives).collect();
         let names: Vec<String> = indices.iter().map(|_| self.next_name("g")).collect();
-        self.note(format!("snapshot a group as {names:?}"));
+        self.tell(format!("snapshot a group as {names:?}"));
         let mut handles = Vec::new();
         for &index in &indices {
             handles.push(done("finding a drive", self.store().drive(self.model.drives[index].uuid))?);
@@ -399,7 +407,7 @@ impl Machine {
         let eligible: Vec<usize> =
             (0..self.model.snapshots.len()).filter(|index| to_any || self.model.snapshots[*index].drive == uuid).collect();
         let Some(snapshot) = choose(snapshot, eligible.len()).map(|index| eligible[index]) else { return Ok(()) };
-        self.note(format!("revert {} to {}", self.named(drive), self.model.snapshots[snapshot].name));
+        self.tell(format!("revert {} to {}", self.named(drive), self.model.snapshots[snapshot].name));
         let handle = done("finding a snapshot", self.store().snapshot(self.model.snapshots[snapshot].uuid))?;
         let survivors = self.model.survivors(drive, snapshot);
         done("revert_to", drive_handle.revert_to(&handle))?;
@@ -416,7 +424,7 @@ impl Machine {
 
     fn delete_drive(&mut self, drive: u8) -> Outcome {
         let Some((index, handle)) = self.drive(drive)? else { return Ok(()) };
-        self.note(format!("delete drive {}", self.named(index)));
+        self.tell(format!("delete drive {}", self.named(index)));
         done("delete drive", handle.delete())?;
         self.model.delete_drive(index);
         self.gone("reading a deleted drive", handle.read_at(&mut [0; 16], 0))?;
@@ -425,7 +433,7 @@ impl Machine {
 
     fn delete_snapshot(&mut self, snapshot: u8) -> Outcome {
         let Some((index, handle)) = self.snapshot_handle(snapshot)? else { return Ok(()) };
-        self.note(format!("delete snapshot {}", self.model.snapshots[index].name));
+        self.tell(format!("delete snapshot {}", self.model.snapshots[index].name));
         done("delete snapshot", handle.delete())?;
         let deleted = self.model.delete_snapshot(index);
         self.gone("the size of a deleted snapshot", handle.allocated_size())?;
@@ -467,7 +475,7 @@ impl Machine {
             return Ok(());
         }
         let name = self.next_name("b");
-        self.note(format!("bookmark {} as {name}", self.named(index)));
+        self.tell(format!("bookmark {} as {name}", self.named(index)));
         let bookmark = done("bookmark", handle.bookmark(&name))?;
         same("allocated size of a fresh bookmark", &done("allocated_size", bookmark.allocated_size())?, &0)?;
         self.model.bookmark(index, bookmark.uuid(), name);
@@ -477,7 +485,7 @@ impl Machine {
     fn delete_bookmark(&mut self, drive: u8, bookmark: u8) -> Outcome {
         let Some((index, handle)) = self.drive(drive)? else { return Ok(()) };
         let Some(bookmark) = choose(bookmark, self.model.drives[index].bookmarks.len()) else { return Ok(()) };
-        self.note(format!("delete bookmark {}", self.model.drives[index].bookmarks[bookmark].name));
+        self.tell(format!("delete bookmark {}", self.model.drives[index].bookmarks[bookmark].name));
         let bookmarks = done("bookmarks", handle.bookmarks())?;
         let Some(found) = bookmarks.get(bookmark) else { return Err("a bookmark is missing".to_owned()) };
         done("delete bookmark", found.delete())?;
@@ -489,7 +497,7 @@ impl Machine {
         let Some((index, handle)) = self.drive(drive)? else { return Ok(()) };
         // Names need not differ.
         let name = format!("renamed {}", name % 4);
-        self.note(format!("rename {} to {name}", self.named(index)));
+        self.tell(format!("rename {} to {name}", self.named(index)));
         done("rename", handle.rename(&name))?;
         self.model.drives[index].name = name;
         Ok(())
@@ -498,7 +506,7 @@ impl Machine {
     fn rename_snapshot(&mut self, snapshot: u8, name: u8) -> Outcome {
         let Some((index, handle)) = self.snapshot_handle(snapshot)? else { return Ok(()) };
         let name = format!("renamed {}", name % 4);
-        self.note(format!("rename {} to {name}", self.model.snapshots[index].name));
+        self.tell(format!("rename {} to {name}", self.model.snapshots[index].name));
         done("rename", handle.rename(&name))?;
         self.model.snapshots[index].name = name;
         Ok(())
@@ -506,7 +514,7 @@ impl Machine {
 
     fn set_drive_attributes(&mut self, drive: u8, length: u16) -> Outcome {
         let Some((index, handle)) = self.drive(drive)? else { return Ok(()) };
-        self.note(format!("{length} bytes of attributes to {}", self.named(index)));
+        self.tell(format!("{length} bytes of attributes to {}", self.named(index)));
         let bytes = vec![length as u8; length.into()];
         done("set_attributes", handle.set_attributes(&bytes))?;
         self.model.drives[index].attributes = bytes;
@@ -515,17 +523,45 @@ impl Machine {
 
     fn set_snapshot_attributes(&mut self, snapshot: u8, length: u16) -> Outcome {
         let Some((index, handle)) = self.snapshot_handle(snapshot)? else { return Ok(()) };
-        self.note(format!("{length} bytes of attributes to {}", self.model.snapshots[index].name));
+        self.tell(format!("{length} bytes of attributes to {}", self.model.snapshots[index].name));
         let bytes = vec![length as u8; length.into()];
         done("set_attributes", handle.set_attributes(&bytes))?;
         self.model.snapshots[index].attributes = bytes;
         Ok(())
     }
 
+    fn set_note(&mut self, note: u8, length: u32) -> Outcome {
+        let notes = &self.model.notes;
+        let uuid = match choose(note, (notes.len() + 1).min(NOTES_MAX)) {
+            Some(index) if index < notes.len() => notes[index].uuid,
+            // Notes have a name space of their own.
+            _ => {
+                let is_free = |uuid: &Uuid| notes.iter().all(|note| note.uuid != *uuid);
+                self.model.drives.iter().map(|drive| drive.uuid).find(is_free).unwrap_or_else(Uuid::new_v4)
+            }
+        };
+        self.tell(format!("{length} bytes to note {uuid}"));
+        // No two chunks hold the same, nor does one twice.
+        let bytes: Vec<u8> = (0..length as usize).map(|at| (at / 100 + self.steps * 7) as u8).collect();
+        done("set_note", self.store().set_note(uuid, &bytes))?;
+        self.model.set_note(uuid, bytes);
+        Ok(())
+    }
+
+    fn delete_note(&mut self, note: u8) -> Outcome {
+        let Some(index) = choose(note, self.model.notes.len()) else { return Ok(()) };
+        let uuid = self.model.notes[index].uuid;
+        self.tell(format!("delete note {uuid}"));
+        done("delete_note", self.store().delete_note(uuid))?;
+        self.model.delete_note(uuid);
+        self.gone("reading a deleted note", self.store().note(uuid))?;
+        self.gone("deleting a deleted note", self.store().delete_note(uuid))
+    }
+
     fn hold(&mut self, snapshot: u8) -> Outcome {
         let Some((index, handle)) = self.snapshot_handle(snapshot)? else { return Ok(()) };
         if self.held.len() < HELD_MAX {
-            self.note(format!("hold {}", self.model.snapshots[index].name));
+            self.tell(format!("hold {}", self.model.snapshots[index].name));
             self.held.push((handle, self.model.snapshots[index].image.clone()));
         }
         Ok(())
@@ -535,17 +571,17 @@ impl Machine {
 
     fn flush_drive(&mut self, drive: u8) -> Outcome {
         let Some((index, handle)) = self.drive(drive)? else { return Ok(()) };
-        self.note(format!("flush {}", self.named(index)));
+        self.tell(format!("flush {}", self.named(index)));
         done("flush", handle.flush())
     }
 
     fn flush_store(&mut self) -> Outcome {
-        self.note("flush the store");
+        self.tell("flush the store");
         done("flush", self.store().flush())
     }
 
     fn reclaim(&mut self, budget: u64) -> Outcome {
-        self.note(format!("reclaim {budget}"));
+        self.tell(format!("reclaim {budget}"));
         let reclaimed = done("reclaim", self.store().reclaim(budget))?;
         if reclaimed.visited > budget + BUDGET_OVERSTEP_MAX {
             return Err(format!("reclaim visited {} extents for a budget of {budget}", reclaimed.visited));
@@ -555,7 +591,7 @@ impl Machine {
 
     /// Reclaims to the end, after which space used and space reachable are the same (A7).
     fn drain(&mut self) -> Outcome {
-        self.note("drain");
+        self.tell("drain");
         let mut calls = 0;
         while !done("reclaim", self.store().reclaim(1 + calls as u64 % 97))?.done {
             calls += 1;
@@ -573,17 +609,18 @@ impl Machine {
     }
 
     fn check(&mut self) -> Outcome {
-        self.note("check");
+        self.tell("check");
         let report = done("check", self.store().check())?;
         if !report.is_clean() {
             return Err(format!("check found {} problems: {:#?}", report.problems_total, report.problems));
         }
         same("drives that check saw", &report.drives, &(self.model.drives.len() as u64))?;
-        same("snapshots that check saw", &report.snapshots, &(self.model.snapshots.len() as u64))
+        same("snapshots that check saw", &report.snapshots, &(self.model.snapshots.len() as u64))?;
+        same("notes that check saw", &report.notes, &(self.model.notes.len() as u64))
     }
 
     fn reopen(&mut self) -> Outcome {
-        self.note("close and open");
+        self.tell("close and open");
         done("close", self.store().close())?;
         // A handle that may have lent bytes keeps the file from others; any other keeps nothing.
         let pinned = !self.held.is_empty();
@@ -644,7 +681,7 @@ impl Machine {
         vec![7; self.names as usize % 5 * 300]
     }
 
-    fn note(&mut self, what: impl Into<String>) {
+    fn tell(&mut self, what: impl Into<String>) {
         self.log.push(format!("{:4}  {}", self.steps, what.into()));
     }
 }

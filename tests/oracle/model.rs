@@ -158,6 +158,12 @@ pub struct BookmarkModel {
     pub moment: u64,
 }
 
+#[derive(Clone)]
+pub struct NoteModel {
+    pub uuid: Uuid,
+    pub bytes: Arc<[u8]>,
+}
+
 /// The sizes of a snapshot (A1, A5), in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
@@ -181,6 +187,8 @@ pub struct Model {
     pub drives: Vec<DriveModel>,
     /// In order of creation, those of deleted drives included.
     pub snapshots: Vec<SnapshotModel>,
+    /// In order of creation.
+    pub notes: Vec<NoteModel>,
     points: Vec<Point>,
     moment: u64,
     pub writes: u64,
@@ -189,7 +197,7 @@ pub struct Model {
 impl Model {
     pub fn new() -> Self {
         let root = Point { parent: None, moment: 0, alive: true };
-        Self { drives: Vec::new(), snapshots: Vec::new(), points: vec![root], moment: 0, writes: 0 }
+        Self { drives: Vec::new(), snapshots: Vec::new(), notes: Vec::new(), points: vec![root], moment: 0, writes: 0 }
     }
 
     /// The number of the next write, for stamps.
@@ -355,6 +363,20 @@ impl Model {
 
     pub fn delete_bookmark(&mut self, drive: usize, bookmark: usize) {
         self.drives[drive].bookmarks.remove(bookmark);
+    }
+
+    // --- notes -------------------------------------------------------------------------------------------------
+
+    pub fn set_note(&mut self, uuid: Uuid, bytes: impl Into<Arc<[u8]>>) {
+        let bytes = bytes.into();
+        match self.notes.iter_mut().find(|note| note.uuid == uuid) {
+            Some(note) => note.bytes = bytes,
+            None => self.notes.push(NoteModel { uuid, bytes }),
+        }
+    }
+
+    pub fn delete_note(&mut self, uuid: Uuid) {
+        self.notes.retain(|note| note.uuid != uuid);
     }
 
     // --- sizes -------------------------------------------------------------------------------------------------

@@ -133,6 +133,14 @@ pub enum Operation {
         snapshot: u8,
         length: u16,
     },
+    /// Makes a note or replaces one.
+    SetNote {
+        note: u8,
+        length: u32,
+    },
+    DeleteNote {
+        note: u8,
+    },
     FlushDrive {
         drive: u8,
     },
@@ -159,6 +167,17 @@ pub enum Operation {
     Fingerprint {
         snapshot: u8,
     },
+}
+
+/// Often at the bounds of the pieces in which a note is kept.
+fn note_length() -> impl Strategy<Value = u32> {
+    const PIECE: u32 = 1024;
+    const LONGEST: u32 = 1 << 20;
+    prop_oneof![
+        6 => (0..7_u32, 0..3_u32).prop_map(|(pieces, more)| (pieces * PIECE + more).saturating_sub(1)),
+        3 => 0..5000_u32,
+        1 => prop_oneof![Just(100_000), Just(LONGEST - 1), Just(LONGEST)],
+    ]
 }
 
 /// What a whole run is like.
@@ -247,6 +266,10 @@ fn operation(shape: Shape) -> impl Strategy<Value = Operation> {
         (n(), 0..3000_u16).prop_map(|(drive, length)| O::DriveAttributes { drive, length }),
         (n(), 0..3000_u16).prop_map(|(snapshot, length)| O::SnapshotAttributes { snapshot, length }),
     ];
+    let noting = prop_oneof![
+        3 => (n(), note_length()).prop_map(|(note, length)| O::SetNote { note, length }),
+        1 => n().prop_map(|note| O::DeleteNote { note }),
+    ];
     let reading = prop_oneof![
         2 => (n(), spot()).prop_map(|(drive, spot)| O::ReadDrive { drive, spot }),
         2 => (n(), spot()).prop_map(|(snapshot, spot)| O::ReadSnapshot { snapshot, spot }),
@@ -262,7 +285,7 @@ fn operation(shape: Shape) -> impl Strategy<Value = Operation> {
         1 => Just(O::Check),
         1 => Just(O::Reopen),
     ];
-    prop_oneof![50 => writing, 17 => freezing, 15 => deleting, 2 => describing, 8 => reading, 5 => keeping]
+    prop_oneof![50 => writing, 17 => freezing, 15 => deleting, 2 => describing, 2 => noting, 8 => reading, 5 => keeping]
 }
 
 fn settings() -> impl Strategy<Value = Settings> {

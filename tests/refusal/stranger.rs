@@ -1,7 +1,7 @@
 //! What does a store file say to someone who has read docs/format.md and nothing else?
 //!
 //! This reader shares no code with the engine. It finds every page that the last commit uses, so that tests can damage
-//! exactly those, and it reads drives, so that the page is known to be enough.
+//! exactly those, and it reads drives and notes, so that the page is known to be enough.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::{self, File};
@@ -19,6 +19,9 @@ pub const CRC: usize = 8;
 pub const VERSION: usize = 12;
 pub const FEATURES_OPTIONAL: usize = 16;
 pub const FEATURES_REQUIRED: usize = 24;
+/// The required feature of a store with notes.
+#[allow(dead_code)] // For the test of refusals.
+pub const FEATURE_NOTES: u64 = 1;
 pub const GENERATION: usize = 48;
 const SEED: usize = 80;
 const CATALOG: usize = 104;
@@ -35,6 +38,12 @@ const STATE_HEAD: u32 = 0;
 const SIZE: usize = 29;
 const TABLE: usize = 45;
 const HISTOGRAM: usize = 66;
+
+/// Kinds of records, and offsets within that of a note.
+const ATTRIBUTES_RECORD: u64 = 5;
+const NOTE_RECORD: u64 = 6;
+const NOTE_UUID: usize = 1;
+const NOTE_LENGTH: usize = 17;
 
 /// A file as the blocks in it that are not all zeroes; the rest is holes.
 #[derive(Clone)]
@@ -129,7 +138,7 @@ impl Picture {
                 used.push((first + 4 + 2 * u64::from(page) + u64::from(checksum_slots >> page & 1), Use::Checksums));
             }
         }
-        for version in self.records(VERSION_RECORD, &mut used) {
+        for (_, version) in self.records(VERSION_RECORD, &mut used) {
             for (root, what) in [(TABLE, Use::ExtentTable), (HISTOGRAM, Use::Histogram)] {
                 self.leaves(&record_root_at(&version, root), what, &mut used);
             }
@@ -144,7 +153,7 @@ impl Picture {
     pub fn used_data(&self) -> BTreeSet<u64> {
         let mut unused = Vec::new();
         let mut blocks = BTreeSet::new();
-        for version in self.records(VERSION_RECORD, &mut unused) {
+        for (_, version) in self.records(VERSION_RECORD, &mut unused) {
             for (_, value) in self.entries_of(&record_root_at(&version, TABLE), Use::ExtentTable, &mut unused) {
                 let (physical, count) = (u48_at(&value, 0), u64::from(u32_at(&value, 12)));
                 blocks.extend((0..count).filter(|_| physical != 0).map(|index| physical + index));
@@ -159,8 +168,8 @@ impl Picture {
         let superblock = self.superblock();
         let groups: BTreeMap<u64, Vec<u8>> =
             self.entries_of(&root_at(&superblock, GROUPS), Use::GroupTree, &mut unused).into_iter().collect();
-        let is_it = |version: &Vec<u8>| u32_at(version, STATE) == STATE_HEAD && u64_at(version, SIZE) == size;
-        let version = self.records(VERSION_RECORD, &mut unused).into_iter().find(is_it).expect("a drive of that size");
+        let is_it = |(_, version): &(u64, Vec<u8>)| u32_at(version, STATE) == STATE_HEAD && u64_at(version, SIZE) == size;
+        let (_, version) = self.records(VERSION_RECORD, &mut unused).into_iter().find(is_it).expect("a drive of that size");
         let mut image = vec![0; size.next_multiple_of(PAGE as u64) as usize];
         for (logical, value) in self.entries_of(&record_root_at(&version, TABLE), Use::ExtentTable, &mut unused) {
             let (physical, count) = (u48_at(&value, 0), u64::from(u32_at(&value, 12)));
@@ -175,6 +184,21 @@ impl Picture {
         image
     }
 
+    /// The bytes of all notes by uuid.
+    #[allow(dead_code)] // For the test of refusals.
+    pub fn notes(&self) -> BTreeMap<[u8; 16], Vec<u8>> {
+        let mut unused = Vec::new();
+        let object = |key: u64| key >> 16 & ((1 << 40) - 1);
+        let chunks = self.records(ATTRIBUTES_RECORD, &mut unused);
+        let notes = self.records(NOTE_RECORD, &mut unused).into_iter().map(|(key, note)| {
+            let bytes: Vec<u8> =
+                chunks.iter().filter(|(chunk, _)| object(*chunk) == object(key)).flat_map(|(_, bytes)| bytes.clone()).collect();
+            assert_eq!(bytes.len(), u32_at(&note, NOTE_LENGTH) as usize, "length of note {}", object(key));
+            (note[NOTE_UUID..NOTE_UUID + 16].try_into().expect("sixteen bytes"), bytes)
+        });
+        notes.collect()
+    }
+
     fn checksum_of(&self, groups: &BTreeMap<u64, Vec<u8>>, block: u64) -> u32 {
         let group = block / GROUP_BLOCKS;
         let place = block % GROUP_BLOCKS - FIRST_PLACE;
@@ -184,14 +208,14 @@ impl Picture {
         u32_at(&page, HEADER + 4 * index as usize)
     }
 
-    /// The catalog's records of one kind.
-    fn records(&self, kind: u64, used: &mut Vec<(u64, Use)>) -> Vec<Vec<u8>> {
+    /// The catalog's records of one kind by key, in rising order.
+    fn records(&self, kind: u64, used: &mut Vec<(u64, Use)>) -> Vec<(u64, Vec<u8>)> {
         let mut records = Vec::new();
         for leaf in self.leaves(&root_at(&self.superblock(), CATALOG), Use::Catalog, used) {
             for slot in leaf[HEADER..].chunks(12).take(u16_at(&leaf, COUNT).into()) {
                 let (offset, length) = (usize::from(u16_at(slot, 8)), usize::from(u16_at(slot, 10)));
                 if u64_at(slot, 0) >> 56 == kind {
-                    records.push(leaf[offset..offset + length].to_vec());
+                    records.push((u64_at(slot, 0), leaf[offset..offset + length].to_vec()));
                 }
             }
         }

@@ -9,7 +9,9 @@ use crate::format::codec::{put_u16, put_u64};
 use crate::format::entry::{self, Extent};
 use crate::format::group::{Place, STORE_BLOCKS_MIN};
 use crate::format::page::{self, HEADER_LEN, Page, PagePointer, Root};
-use crate::format::record::{self, BookmarkRecord, DriveRecord, ObjectId, RecordKind, SnapshotRecord, VersionRecord};
+use crate::format::record::{
+    self, ATTRIBUTES_LEN_MAX, BookmarkRecord, DriveRecord, NoteRecord, ObjectId, RecordKind, SnapshotRecord, VersionRecord,
+};
 use crate::units::{BLOCK_LEN, Epoch, Generation, PhysicalBlock};
 
 /// What is found when the family is changed before its catalog is written.
@@ -341,6 +343,44 @@ fn attributes_that_do_not_add_up_are_bad() {
     assert_eq!(drawn(|family| assert!(family.sketch.records.insert(key(2, 2), vec![]).is_none())), [BadAttributes]);
     assert_eq!(drawn(|family| assert!(family.sketch.records.insert(key(2, 1), vec![0; 477]).is_some())), [BadAttributes]);
     assert_eq!(drawn(|family| family.sketch.attributes(11, b"x")), [BadAttributes]);
+}
+
+#[test]
+fn notes_that_do_not_add_up_are_bad() {
+    let key = |id, chunk| record::key(RecordKind::Attributes, ObjectId(id), chunk);
+    let note = |change: fn(&mut NoteRecord)| drawn(|family| family.sketch.change(RecordKind::Note, 15, change));
+    for chunk in [0, 1] {
+        assert_eq!(drawn(|family| assert!(family.sketch.records.remove(&key(15, chunk)).is_some())), [BadAttributes]);
+    }
+    assert_eq!(drawn(|family| assert!(family.sketch.records.insert(key(15, 1), vec![0; 475]).is_some())), [BadAttributes]);
+    assert_eq!(drawn(|family| assert!(family.sketch.records.insert(key(15, 2), vec![]).is_none())), [BadAttributes]);
+    assert_eq!(drawn(|family| family.sketch.attributes(16, b"x")), [BadAttributes]);
+    assert_eq!(drawn(|family| family.sketch.remove(RecordKind::Note, 15)), [BadAttributes]);
+    assert_eq!(note(|record| record.attributes_len = 0), [BadAttributes]);
+    assert_eq!(note(|record| record.attributes_len += 1), [BadAttributes]);
+    for (len, problems) in [(ATTRIBUTES_LEN_MAX, 1), (ATTRIBUTES_LEN_MAX + 1, 2)] {
+        let mut family = family();
+        family.sketch.change(RecordKind::Note, 15, |record: &mut NoteRecord| record.attributes_len = len as u32);
+        let report = family.finish().check();
+        assert_eq!((kinds(&report), report.problems_total), (vec![BadAttributes], problems), "{report}");
+    }
+    assert_eq!(note(|record| record.uuid = [3; 16]), []);
+    assert_eq!(note(|record| record.uuid = [16 - 9; 16]), [BadRecord]);
+    assert_eq!(drawn(|family| family.sketch.superblock.features_required = 0), [BadRecord]);
+    for taken in [4, 6, 11] {
+        let record = NoteRecord { version: 1, uuid: [77; 16], attributes_len: 0 };
+        assert_eq!(drawn(|family| family.sketch.put(RecordKind::Note, taken, &record)), [BadRecord], "number {taken}");
+    }
+    let undecodable = |family: &mut Family| {
+        let key = record::key(RecordKind::Note, ObjectId(15), 0);
+        assert!(family.sketch.records.insert(key, vec![1, 2, 3]).is_some());
+    };
+    assert_eq!(drawn(undecodable), [BadRecord, BadAttributes]);
+    let in_chunks = |family: &mut Family| {
+        let bytes = record::encode(&NoteRecord { version: 1, uuid: [77; 16], attributes_len: 0 });
+        family.sketch.records.insert(record::key(RecordKind::Note, ObjectId(20), 1), bytes);
+    };
+    assert_eq!(drawn(in_chunks), [BadRecord]);
 }
 
 #[test]

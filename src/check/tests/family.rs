@@ -1,4 +1,4 @@
-//! A small store with everything that may share: is it clean?
+//! A small store with everything that may share, and two notes: is it clean?
 //!
 //! ```text
 //! 0 ── 2 snapshot, epoch 2 ─┬─ 3 junction, epoch 3 ─┬─ 4 head of drive 1, bookmark 11
@@ -9,7 +9,8 @@
 
 use super::sketch::{Sketch, Sketched, TREE, hole, run};
 use crate::format::page::{PagePointer, Root};
-use crate::format::record::{BookmarkRecord, DriveRecord, ObjectId, RecordKind, SnapshotRecord, VersionState};
+use crate::format::record::{BookmarkRecord, DriveRecord, NoteRecord, ObjectId, RecordKind, SnapshotRecord, VersionState};
+use crate::format::superblock::FEATURE_NOTES;
 use crate::units::BLOCK_BYTES;
 
 pub use VersionState::{Condemned, Head, Snapshot};
@@ -72,6 +73,14 @@ pub fn family() -> Family {
     };
     sketch.put(RecordKind::Bookmark, 11, &bookmark);
 
+    sketch.superblock.features_required = FEATURE_NOTES;
+    for (id, bytes) in [(15, &[8; ATTRIBUTES][..]), (16, &[])] {
+        // The uuid of a drive: notes have a name space of their own.
+        let note = NoteRecord { version: 1, uuid: [id as u8 - 9; 16], attributes_len: bytes.len() as u32 };
+        sketch.put(RecordKind::Note, id, &note);
+        sketch.attributes(id, bytes);
+    }
+
     let table_5 = sketch.branch(1, 4, &[(0, early), (16, inherited)]);
     let histogram_5 = sketch.histogram(3, &[(1, 6), (2, 2), (3, 1)]);
     sketch.version(5, (Head, 6, 3, 0), (table_5, histogram_5, 9));
@@ -90,10 +99,10 @@ const ATTRIBUTES: usize = 1500;
 #[test]
 fn shared_snapshot_clone_and_junction_are_clean() {
     let report = family().finish().check();
-    assert_eq!(report.to_string(), "0 problems in 18 tree pages and 14 data blocks");
+    assert_eq!(report.to_string(), "0 problems in 19 tree pages and 14 data blocks");
     assert!(report.is_clean());
     assert_eq!((report.drives, report.snapshots, report.bookmarks, report.condemned), (3, 1, 1, 2));
-    assert_eq!((report.extents, report.groups), (10, 2));
+    assert_eq!((report.extents, report.groups, report.notes), (10, 2, 2));
 }
 
 #[test]
@@ -120,5 +129,5 @@ fn progress_ends_with_every_group() {
     let mut last = None;
     crate::check::check(&store.blocks, &store.superblock, &mut |progress| last = Some(progress));
     let last = last.expect("progress is told");
-    assert_eq!((last.groups_done, last.groups_total, last.pages_done, last.pages_total), (2, 2, 18, 18));
+    assert_eq!((last.groups_done, last.groups_total, last.pages_done, last.pages_total), (2, 2, 19, 19));
 }

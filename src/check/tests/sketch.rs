@@ -102,6 +102,7 @@ impl Sketch {
     pub fn new(epoch: u64) -> Self {
         let superblock = Superblock {
             features_optional: 0,
+            features_required: 0,
             store_id: [9; 16],
             generation: GENERATION,
             epoch: Epoch(epoch),

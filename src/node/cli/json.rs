@@ -22,6 +22,7 @@ pub(super) fn store(path: &Path, view: &StoreView) -> Value {
         "drives": info.drives,
         "snapshots": info.snapshots,
         "bookmarks": info.bookmarks,
+        "notes": info.notes,
         "format_version": info.format_version,
         "generation": info.generation,
         "epoch": info.epoch,
@@ -84,6 +85,7 @@ pub(super) fn check(report: &CheckReport) -> Value {
         "drives": report.drives,
         "snapshots": report.snapshots,
         "bookmarks": report.bookmarks,
+        "notes": report.notes,
         "condemned": report.condemned,
     })
 }
