@@ -49,7 +49,9 @@ pub fn use_store(device: &Arc<impl Device + 'static>, choices: &mut Choices<'_>)
     let Some(store) = open() else { return };
     let sound = look_at(&store);
     let refused = act(&store, choices);
-    if sound && let Some(error) = refused.iter().find(|error| error.kind() == ErrorKind::Corrupt) {
+    // `check` does not look at data: that a block is not what was written there is for a scrub to say, or for whoever reads it first.
+    let is_rot = |error: &Error| error.to_string().contains("is not what was written there");
+    if sound && let Some(error) = refused.iter().find(|error| error.kind() == ErrorKind::Corrupt && !is_rot(error)) {
         panic!("check found nothing, and then: {error}");
     }
     allowed(store.close());
