@@ -134,7 +134,7 @@ impl Export {
 
     fn size_bytes(&self) -> Result<u64, Refusal> {
         match &self.image {
-            Image::Drive(drive) => drive.size_bytes().map_err(|error| refused(error.into())),
+            Image::Drive(drive) => drive.size_bytes().map_err(refused_error),
             Image::Snapshot(snapshot) => Ok(snapshot.size_bytes()),
         }
     }
@@ -262,6 +262,11 @@ fn counts<'a>(names: impl Iterator<Item = &'a str>) -> HashMap<&'a str, usize> {
     counts
 }
 
+/// Does the name mean one thing only? What reads as a uuid means the thing of that uuid.
+fn is_clear(name: &str, counts: &HashMap<&str, usize>) -> bool {
+    !name.is_empty() && counts[name] == 1 && Uuid::try_parse(name).is_err()
+}
+
 impl Directory for Exports {
     type Export = Export;
     type Context = Context;
@@ -276,7 +281,7 @@ impl Directory for Exports {
         for Named { uuid, name, image } in &all {
             let words = words_of(image, false)?;
             list.push((uuid.to_string(), words.clone()));
-            if !name.is_empty() && counts[name.as_str()] == 1 && Uuid::try_parse(name).is_err() {
+            if is_clear(name, &counts) {
                 list.push((name.clone(), format!("{words}, {uuid}")));
             }
         }
@@ -326,8 +331,7 @@ impl Directory for Exports {
         let bases = self.bases(export).map_err(refused)?;
         let counts = counts(bases.iter().map(|(_, name)| name.as_str()));
         for (base, name) in &bases {
-            let clear = !name.is_empty() && counts[name.as_str()] == 1 && Uuid::try_parse(name).is_err();
-            names.push(if clear { format!("{SINCE}{name}") } else { format!("{SINCE}{}", base.uuid()) });
+            names.push(if is_clear(name, &counts) { format!("{SINCE}{name}") } else { format!("{SINCE}{}", base.uuid()) });
         }
         names.retain(|name| name.starts_with(prefix));
         Ok(names)

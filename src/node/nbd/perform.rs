@@ -47,7 +47,7 @@ type Told = (Errno, String);
 ///
 /// # Errors
 /// What the client is told.
-pub fn check(session: &Session, request: &Request) -> Result<(), Told> {
+fn check(session: &Session, request: &Request) -> Result<(), Told> {
     let bounds = Bounds {
         size_bytes: session.description.size_bytes,
         read_only: session.description.read_only,
@@ -103,12 +103,9 @@ fn change(session: &Session, request: &Request, payload: &[u8], range: Range<u64
             drive.allocate_zeroes(range)
         }
         Command::WriteZeroes => drive.write_zeroes(range),
-        _ => Ok(()),
-    };
-    if request.command == Command::Flush {
         // A store can be flushed without the drive; the client shall know that it is gone.
-        still_has(&session.export.image, &(0..0)).map_err(told(request))?;
-    }
+        _ => still_has(&session.export.image, &(0..0)),
+    };
     let flushes = request.command == Command::Flush || request.has(flag::FUA);
     done.and_then(|()| if flushes { drive.flush() } else { Ok(()) }).map_err(told(request))
 }

@@ -37,7 +37,7 @@ impl Wire for UnixStream {
     }
 
     fn send(&self, bytes: &[u8]) -> io::Result<()> {
-        (&mut &*self).write_all(bytes)
+        send(self, bytes)
     }
 
     fn stop_receiving(&self) {
@@ -56,7 +56,7 @@ impl Wire for TcpStream {
     }
 
     fn send(&self, bytes: &[u8]) -> io::Result<()> {
-        (&mut &*self).write_all(bytes)
+        send(self, bytes)
     }
 
     fn stop_receiving(&self) {
@@ -132,7 +132,7 @@ impl Wire for Files {
     }
 
     fn send(&self, bytes: &[u8]) -> io::Result<()> {
-        (&mut &self.output).write_all(bytes)
+        send(&self.output, bytes)
     }
 
     fn stop_receiving(&self) {
@@ -144,6 +144,10 @@ impl Wire for Files {
         rustix::net::shutdown(&self.input, rustix::net::Shutdown::Both).unwrap_or_default();
         rustix::net::shutdown(&self.output, rustix::net::Shutdown::Both).unwrap_or_default();
     }
+}
+
+fn send(mut to: impl Write, bytes: &[u8]) -> io::Result<()> {
+    to.write_all(bytes)
 }
 
 fn receive(mut from: impl Read, into: &mut [u8]) -> io::Result<usize> {
