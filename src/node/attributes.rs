@@ -8,10 +8,17 @@
 
 use crate::node::timestamp::Timestamp;
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 const TIMESTAMP: &str = "timestamp";
 const IMPORTING: &str = "importing";
 const ALLOW_MULTIMOUNT: &str = "allow_multimount";
+const OWNER: &str = "owner";
+const META: &str = "meta";
+const TAGS: &str = "tags";
+const MEDIA: &str = "media";
+const AFFINITIES: &str = "affinities";
+const STORAGE_TYPE: &str = "storage_type";
 
 /// The attributes of one drive or snapshot.
 ///
@@ -90,12 +97,85 @@ impl Attributes {
         }
     }
 
+    /// Whose it is, if a node made it.
+    #[must_use]
+    pub fn owner(&self) -> Option<Uuid> {
+        self.field(OWNER)?.as_str()?.parse().ok()
+    }
+
+    /// Says whose it is.
+    pub fn set_owner(&mut self, owner: Uuid) {
+        self.set(OWNER, owner.to_string().into());
+    }
+
+    /// What its owner wrote about it: texts under keys.
+    #[must_use]
+    pub fn meta(&self) -> Map<String, Value> {
+        self.field(META).and_then(Value::as_object).cloned().unwrap_or_default()
+    }
+
+    /// Replaces what its owner wrote about it.
+    pub fn set_meta(&mut self, meta: Map<String, Value>) {
+        self.set(META, meta.into());
+    }
+
+    /// The uuids of its tags.
+    #[must_use]
+    pub fn tags(&self) -> Vec<Uuid> {
+        let tags = self.field(TAGS).and_then(Value::as_array).into_iter().flatten();
+        tags.filter_map(|tag| tag.as_str()?.parse().ok()).collect()
+    }
+
+    /// Replaces its tags.
+    pub fn set_tags(&mut self, tags: &[Uuid]) {
+        self.set(TAGS, tags.iter().map(|tag| Value::from(tag.to_string())).collect());
+    }
+
+    /// What kind of medium a drive is: `disk` or `cdrom`.
+    #[must_use]
+    pub fn media(&self) -> &str {
+        self.field(MEDIA).and_then(Value::as_str).unwrap_or("disk")
+    }
+
+    /// Says what kind of medium a drive is.
+    pub fn set_media(&mut self, media: &str) {
+        self.set(MEDIA, media.into());
+    }
+
+    /// What a drive wants to be near to.
+    #[must_use]
+    pub fn affinities(&self) -> Vec<Value> {
+        self.field(AFFINITIES).and_then(Value::as_array).cloned().unwrap_or_default()
+    }
+
+    /// Says what a drive wants to be near to.
+    pub fn set_affinities(&mut self, affinities: Vec<Value>) {
+        self.set(AFFINITIES, affinities.into());
+    }
+
+    /// The class of storage that a drive was bought in.
+    #[must_use]
+    pub fn storage_type(&self) -> &str {
+        self.field(STORAGE_TYPE).and_then(Value::as_str).unwrap_or("dssd")
+    }
+
+    /// Says which class of storage a drive was bought in.
+    pub fn set_storage_type(&mut self, storage_type: &str) {
+        self.set(STORAGE_TYPE, storage_type.into());
+    }
+
     /// What the engine shall keep.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         match &self.0 {
             Content::Object(object) => serde_json::to_vec(object).expect("a map of JSON values is JSON"),
             Content::Foreign(bytes) => bytes.clone(),
+        }
+    }
+
+    fn set(&mut self, name: &str, value: Value) {
+        if let Content::Object(object) = &mut self.0 {
+            object.insert(name.into(), value);
         }
     }
 

@@ -4,9 +4,12 @@
 //! `node`. [`service`] is what every front end calls: it takes and returns plain data. [`cli`] is the first front end;
 //! it turns arguments into calls of the service, and what they return into tables or JSON.
 
+pub mod accounts;
+pub mod api;
 pub mod attributes;
 pub mod cli;
 pub mod failure;
+pub mod http;
 pub mod nbd;
 pub mod service;
 pub mod timestamp;

@@ -13,7 +13,7 @@ fn activated(data: &Path, socket: OwnedFd, variables: &str) -> Command {
     let mut command = Command::new("sh");
     command.arg("-c").arg(format!("exec 3<&0 0</dev/null; {variables} exec \"$@\"")).arg("sh");
     command.arg(env!("CARGO_BIN_EXE_floe")).args(["serve", "--data"]).arg(data);
-    command.env_remove("FLOE_LOG").stdin(Stdio::from(socket));
+    command.env_remove("FLOE_LOG").env("FLOE_HTTP", "127.0.0.1:0").stdin(Stdio::from(socket));
     command
 }
 

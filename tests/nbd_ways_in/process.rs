@@ -24,7 +24,8 @@ pub fn floe() -> Command {
     for variable in ["FLOE_STORE", "FLOE_DATA", "FLOE_LOG", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"] {
         command.env_remove(variable);
     }
-    command.stdin(Stdio::null());
+    // Tests run side by side: each takes a port that is free.
+    command.env("FLOE_HTTP", "127.0.0.1:0").stdin(Stdio::null());
     command
 }
 

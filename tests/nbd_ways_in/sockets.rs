@@ -31,7 +31,10 @@ fn a_unix_socket_is_for_its_owner_alone_whatever_the_umask() {
     for umask in ["000", "022", "077", "0177"] {
         let data = dir.path().join(umask);
         let mut command = Command::new("sh");
-        command.args(["-c", "umask $1; shift; exec \"$@\"", "sh", umask]).arg(env!("CARGO_BIN_EXE_floe"));
+        command
+            .args(["-c", "umask $1; shift; exec \"$@\"", "sh", umask])
+            .arg(env!("CARGO_BIN_EXE_floe"))
+            .env("FLOE_HTTP", "127.0.0.1:0");
         let mut serving = Serving::start(command.args(["serve", "--data"]).arg(&data));
         assert_eq!(serving.addresses(), format!("unix:{}/nbd.sock", data.display()));
         let mode = |path: &Path| fs::symlink_metadata(path).expect("it is there").permissions().mode() & 0o7777;

@@ -8,6 +8,7 @@ use super::scrub_command::ScrubArgs;
 use super::serve_command::ServeArgs;
 use super::snapshot_commands::{CloneArgs, RevertArgs, SnapshotCommand};
 use super::store_commands::StoreCommand;
+use super::user_commands::UserArgs;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -54,11 +55,13 @@ pub(super) enum Command {
     Revert(RevertArgs),
     /// Compare all data with its checksums and name every damage; exit code 1 if there is any. Can be interrupted and goes on later
     Scrub(ScrubArgs),
-    /// Offer all drives and snapshots of a store to NBD clients, until a signal ends it
+    /// Run a node: the HTTP API, and drives and snapshots for NBD clients, until a signal ends it
     ///
     /// Runs until SIGTERM or SIGINT: then nobody is let in any more, requests that came are answered, and the store is closed. A
     /// second signal ends it at once, as if the power had failed.
     Serve(ServeArgs),
+    /// Work with the accounts of a node
+    User(UserArgs),
     /// Serve one drive or snapshot to one NBD client
     Nbd(NbdArgs),
     /// Print a completion script for a shell

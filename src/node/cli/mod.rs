@@ -24,6 +24,7 @@ mod snapshot_commands;
 mod store_commands;
 mod table;
 mod text;
+mod user_commands;
 
 use crate::node::failure::Failure;
 use args::{Command, Floe};
@@ -63,6 +64,7 @@ fn dispatch(session: &Session, command: Command) -> Result<Reply, Failure> {
         Command::Revert(args) => snapshot_commands::revert(session, &args),
         Command::Scrub(args) => scrub_command::run(session, &args),
         Command::Serve(args) => serve_command::run(session, &args),
+        Command::User(args) => user_commands::run(session, &args),
         Command::Nbd(args) => nbd_command::run(session, &args),
         Command::Completions { shell } => completions(shell),
     }

@@ -1,0 +1,111 @@
+//! What does `floe user` do?
+
+use super::output::{Document, Reply};
+use super::session::Session;
+use super::table::{Align, aligned};
+use crate::Store;
+use crate::node::accounts::{Account, Accounts, new_password};
+use crate::node::failure::{Failure, FailureKind};
+use crate::node::service::stores::STORE_FILE;
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+/// Where a command looks for a password, so that it stands in no list of processes.
+const PASSWORD: &str = "FLOE_PASSWORD";
+
+#[derive(Debug, Args)]
+pub(super) struct UserArgs {
+    /// The node's directory; the node must not be running
+    #[arg(long, value_name = "DIR", env = "FLOE_DATA", global = true)]
+    data: Option<PathBuf>,
+    #[command(subcommand)]
+    command: UserCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum UserCommand {
+    /// Make an account; its password is taken from FLOE_PASSWORD, or made up and printed
+    Add {
+        /// By what it logs in
+        email: String,
+    },
+    /// List all accounts
+    List,
+    /// Give an account another password, taken from FLOE_PASSWORD, or made up and printed
+    Passwd {
+        /// Which
+        email: String,
+    },
+    /// Delete an account; its drives and snapshots stay
+    Delete {
+        /// Which
+        email: String,
+    },
+}
+
+pub(super) fn run(session: &Session, args: &UserArgs) -> Result<Reply, Failure> {
+    let Some(data) = &args.data else {
+        let message = "which node? give --data DIR, or set FLOE_DATA in the environment";
+        return Err(Failure::new(FailureKind::InvalidArgument, message));
+    };
+    session.with_store_at(&data.join(STORE_FILE), |store| answer(store, &args.command))
+}
+
+fn answer(store: &Store, command: &UserCommand) -> Result<Reply, Failure> {
+    let accounts = Accounts::of(store)?;
+    let find = |email: &str| {
+        accounts.by_email(email).ok_or_else(|| Failure::new(FailureKind::NotFound, format!("there is no account {email:?}")))
+    };
+    Ok(match command {
+        UserCommand::Add { email } => {
+            let (password, made_up) = password();
+            told(&accounts.add(email, &password)?, made_up.then_some(&password))
+        }
+        UserCommand::List => {
+            let all = accounts.all();
+            let rows: Vec<_> = all
+                .iter()
+                .map(|account| [account.email.clone(), account.uuid.to_string(), account.made().to_seconds()])
+                .collect();
+            let heads = [("EMAIL", Align::Left), ("UUID", Align::Left), ("CREATED (UTC)", Align::Left)];
+            let json = all.iter().map(described).collect();
+            Document::about(all.iter().map(|account| account.uuid), aligned(heads, &rows), json)
+        }
+        UserCommand::Passwd { email } => {
+            let account = find(email)?;
+            let (password, made_up) = password();
+            accounts.set_password(account.uuid, &password)?;
+            told(&account, made_up.then_some(&password))
+        }
+        UserCommand::Delete { email } => {
+            let account = find(email)?;
+            accounts.delete(account.uuid)?;
+            let text = format!("account {:?} deleted: {}\n", account.email, account.uuid);
+            Document::about([account.uuid], text, described(&account))
+        }
+    }
+    .into())
+}
+
+/// The password that is asked for, and whether it was made up.
+fn password() -> (String, bool) {
+    match std::env::var(PASSWORD) {
+        Ok(password) if !password.is_empty() => (password, false),
+        _ => (new_password(), true),
+    }
+}
+
+fn told(account: &Account, password: Option<&String>) -> Document {
+    let mut text = format!("account {:?}: {}\n", account.email, account.uuid);
+    let mut json = described(account);
+    if let Some(password) = password {
+        text += &format!("password {password}\n");
+        json["password"] = password.as_str().into();
+    }
+    Document::about([account.uuid], text, json)
+}
+
+fn described(account: &Account) -> Value {
+    json!({"uuid": account.uuid.to_string(), "email": account.email, "timestamp": account.made().to_string()})
+}
