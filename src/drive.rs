@@ -302,6 +302,14 @@ impl Drive {
         self.change("set attributes", |catalog| catalog.set_drive_attributes(self.id, bytes))
     }
 
+    /// Gives it another name and other attributes, both or neither. Durable and atomic when it returns.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a name of more than 255 bytes, or more than 1 MiB; `NotFound`, `NoSpace`, `Poisoned`, `Closed`, `Io`.
+    pub fn describe(&self, name: &str, attributes: &[u8]) -> Result<()> {
+        self.change("describe", |catalog| catalog.describe_drive(self.id, name, attributes))
+    }
+
     /// Freezes the image as it is now (D4). Durable when it returns (D5).
     ///
     /// The cost does not depend on what the drive holds: a record and a commit. Writes in flight are waited for, nothing else.

@@ -370,6 +370,14 @@ impl Snapshot {
         self.change("set attributes", |catalog| catalog.set_snapshot_attributes(self.id, bytes))
     }
 
+    /// Gives it another name and other attributes, both or neither. Durable and atomic when it returns.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a name of more than 255 bytes, or more than 1 MiB; `NotFound`, `NoSpace`, `Poisoned`, `Closed`, `Io`.
+    pub fn describe(&self, name: &str, attributes: &[u8]) -> Result<()> {
+        self.change("describe", |catalog| catalog.describe_snapshot(self.id, name, attributes))
+    }
+
     /// Deletes it, whatever descends from it. Durable when it returns (D5); the space comes back by
     /// [`reclaim`](crate::Store::reclaim), once no handle is left.
     ///

@@ -201,6 +201,28 @@ impl Catalog {
         Ok(())
     }
 
+    /// Gives a drive another name and other attributes.
+    ///
+    /// # Errors
+    /// As [`Catalog::rename_drive`] and [`Catalog::set_drive_attributes`].
+    pub fn describe_drive(&mut self, id: ObjectId, name: &str, attributes: &[u8]) -> Result<()> {
+        check_name(name)?;
+        self.set_drive_attributes(id, attributes)?;
+        self.drives.get_mut(&id).ok_or_else(no_such_drive)?.name = name.to_owned();
+        Ok(())
+    }
+
+    /// Gives a snapshot another name and other attributes.
+    ///
+    /// # Errors
+    /// As [`Catalog::describe_drive`].
+    pub fn describe_snapshot(&mut self, id: ObjectId, name: &str, attributes: &[u8]) -> Result<()> {
+        check_name(name)?;
+        self.set_snapshot_attributes(id, attributes)?;
+        self.snapshots.get_mut(&id).ok_or_else(no_such_snapshot)?.name = name.to_owned();
+        Ok(())
+    }
+
     /// Gives a snapshot another name.
     ///
     /// # Errors

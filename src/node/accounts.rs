@@ -8,18 +8,18 @@
 
 use crate::Store;
 use crate::node::failure::{Failure, FailureKind};
+use crate::node::records::{Record, Records};
 use crate::node::timestamp::Timestamp;
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
-use parking_lot::{Mutex, RwLock};
-use serde_json::{Map, Value, json};
-use std::collections::HashMap;
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
-
-const KIND: &str = "account";
 
 /// How long a password that was right once is not looked at again: requests come many at a time, and a look takes tens of milliseconds.
 const REMEMBERED: Duration = Duration::from_secs(60);
@@ -37,48 +37,57 @@ const FORGIVEN: Duration = Duration::from_secs(3);
 const COUNTED_MAX: usize = 10_000;
 
 /// An account.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Account {
     /// Its identity: the owner of drives and snapshots.
+    #[serde(skip)]
     pub uuid: Uuid,
     /// By what it logs in.
     pub email: String,
     /// What it says of itself; see the API's profile.
+    #[serde(default)]
     pub profile: Map<String, Value>,
+    /// What it may use, where that is not what everybody may.
+    #[serde(default)]
+    pub limits: AccountLimits,
     password: String,
+    #[serde(rename = "timestamp")]
     made: Timestamp,
 }
 
+/// What one account may use.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountLimits {
+    /// Snapshots.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshots: Option<u64>,
+    /// Snapshots of one drive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshots_per_drive: Option<u64>,
+    /// Remote snapshots.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote_snapshots: Option<u64>,
+    /// Bytes of a class of storage, by its name; a class that is not named has no limit.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub bytes: BTreeMap<String, u64>,
+    /// Bytes of a class of storage that were paid for; what is used beyond them is burst.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub subscribed: BTreeMap<String, u64>,
+}
+
+impl Record for Account {
+    const KIND: &'static str = "account";
+}
+
 impl Account {
-    fn read(uuid: Uuid, bytes: &[u8]) -> Option<Self> {
-        let Ok(Value::Object(note)) = serde_json::from_slice(bytes) else { return None };
-        if note.get("kind")? != KIND {
-            return None;
-        }
-        Some(Self {
-            uuid,
-            email: note.get("email")?.as_str()?.to_owned(),
-            profile: note.get("profile").and_then(Value::as_object).cloned().unwrap_or_default(),
-            password: note.get("password")?.as_str()?.to_owned(),
-            made: note.get("timestamp")?.as_str()?.parse().ok()?,
-        })
-    }
-
-    fn to_bytes(&self) -> Vec<u8> {
-        let note = json!({
-            "kind": KIND,
-            "email": self.email,
-            "password": self.password,
-            "profile": self.profile,
-            "timestamp": self.made.to_string(),
-        });
-        note.to_string().into_bytes()
-    }
-
     /// When it was made.
     #[must_use]
     pub fn made(&self) -> Timestamp {
         self.made
+    }
+
+    fn of((uuid, account): (Uuid, Self)) -> Self {
+        Self { uuid, ..account }
     }
 }
 
@@ -93,8 +102,7 @@ pub enum Denied {
 
 /// The accounts of a node.
 pub struct Accounts {
-    store: Store,
-    by_uuid: RwLock<HashMap<Uuid, Account>>,
+    records: Records<Account>,
     /// What was proved lately, by a keyed hash of email and password.
     proved: Mutex<HashMap<[u8; 32], (Uuid, Instant)>>,
     failures: Mutex<HashMap<IpAddr, (u32, Instant)>>,
@@ -109,19 +117,12 @@ impl Accounts {
     /// # Errors
     /// `Io`, `Corrupt`
     pub fn of(store: &Store) -> Result<Self, Failure> {
-        let mut by_uuid = HashMap::new();
-        for uuid in store.notes() {
-            if let Some(account) = Account::read(uuid, &store.note(uuid)?) {
-                by_uuid.insert(uuid, account);
-            }
-        }
         let [first, second] = [Uuid::new_v4(), Uuid::new_v4()];
         let mut key = [0; 32];
         key[..16].copy_from_slice(first.as_bytes());
         key[16..].copy_from_slice(second.as_bytes());
         Ok(Self {
-            store: store.clone(),
-            by_uuid: RwLock::new(by_uuid),
+            records: Records::of(store)?,
             proved: Mutex::default(),
             failures: Mutex::default(),
             key,
@@ -132,7 +133,7 @@ impl Accounts {
     /// All accounts, by email.
     #[must_use]
     pub fn all(&self) -> Vec<Account> {
-        let mut all: Vec<_> = self.by_uuid.read().values().cloned().collect();
+        let mut all: Vec<_> = self.records.all().into_iter().map(Account::of).collect();
         all.sort_by(|one, other| one.email.cmp(&other.email));
         all
     }
@@ -140,13 +141,19 @@ impl Accounts {
     /// The account of that identity.
     #[must_use]
     pub fn find(&self, uuid: Uuid) -> Option<Account> {
-        self.by_uuid.read().get(&uuid).cloned()
+        self.records.find(uuid).map(|account| Account::of((uuid, account)))
     }
 
     /// The account that logs in by that.
     #[must_use]
     pub fn by_email(&self, email: &str) -> Option<Account> {
-        self.by_uuid.read().values().find(|account| account.email == email).cloned()
+        self.records.some(|account| account.email == email).pop().map(Account::of)
+    }
+
+    /// The oldest account: what has no owner is in its care.
+    #[must_use]
+    pub fn first(&self) -> Option<Account> {
+        self.records.all().into_iter().min_by_key(|(_, account)| account.made).map(Account::of)
     }
 
     /// Makes an account.
@@ -162,14 +169,16 @@ impl Accounts {
             ));
         }
         let password = hash(password)?;
-        let mut by_uuid = self.by_uuid.write();
-        if by_uuid.values().any(|account| account.email == email) {
-            return Err(Failure::new(FailureKind::AlreadyExists, format!("there is an account {email:?} already")));
-        }
-        let account =
-            Account { uuid: Uuid::new_v4(), email: email.to_owned(), profile: Map::new(), password, made: Timestamp::now() };
-        self.store.set_note(account.uuid, &account.to_bytes())?;
-        by_uuid.insert(account.uuid, account.clone());
+        let account = Account {
+            uuid: Uuid::new_v4(),
+            email: email.to_owned(),
+            profile: Map::new(),
+            limits: AccountLimits::default(),
+            password,
+            made: Timestamp::now(),
+        };
+        let taken = |other: &Account| (other.email == email).then(|| format!("there is an account {email:?} already"));
+        self.records.add(account.uuid, account.clone(), taken)?;
         Ok(account)
     }
 
@@ -192,14 +201,16 @@ impl Accounts {
         self.change(uuid, |account| account.profile = profile)
     }
 
+    /// Replaces what an account may use.
+    ///
+    /// # Errors
+    /// `NotFound`, `NoSpace`, `Io`.
+    pub fn set_limits(&self, uuid: Uuid, limits: AccountLimits) -> Result<(), Failure> {
+        self.change(uuid, |account| account.limits = limits)
+    }
+
     fn change(&self, uuid: Uuid, change: impl FnOnce(&mut Account)) -> Result<(), Failure> {
-        let mut by_uuid = self.by_uuid.write();
-        let Some(account) = by_uuid.get_mut(&uuid) else { return Err(no_account(uuid)) };
-        let mut changed = account.clone();
-        change(&mut changed);
-        self.store.set_note(uuid, &changed.to_bytes())?;
-        *account = changed;
-        Ok(())
+        self.records.change(uuid, change)?.map(drop).ok_or_else(|| no_account(uuid))
     }
 
     /// Deletes an account; what it owns stays, and is nobody's.
@@ -207,12 +218,9 @@ impl Accounts {
     /// # Errors
     /// `NotFound`, `Io`.
     pub fn delete(&self, uuid: Uuid) -> Result<(), Failure> {
-        let mut by_uuid = self.by_uuid.write();
-        if !by_uuid.contains_key(&uuid) {
+        if !self.records.delete(uuid)? {
             return Err(no_account(uuid));
         }
-        self.store.delete_note(uuid)?;
-        by_uuid.remove(&uuid);
         self.proved.lock().retain(|_, (proved, _)| *proved != uuid);
         Ok(())
     }

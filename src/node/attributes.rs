@@ -173,6 +173,15 @@ impl Attributes {
         }
     }
 
+    /// The same as text; nothing if the attributes belong to somebody else.
+    #[must_use]
+    pub fn to_text(&self) -> Option<String> {
+        match &self.0 {
+            Content::Object(object) => Some(serde_json::to_string(object).expect("a map of JSON values is JSON")),
+            Content::Foreign(_) => None,
+        }
+    }
+
     fn set(&mut self, name: &str, value: Value) {
         if let Content::Object(object) = &mut self.0 {
             object.insert(name.into(), value);

@@ -10,6 +10,8 @@ pub mod attributes;
 pub mod cli;
 pub mod failure;
 pub mod http;
+pub mod jobs;
 pub mod nbd;
+pub mod records;
 pub mod service;
 pub mod timestamp;

@@ -4,6 +4,7 @@
 //! they are zeroes: clients cut the text at fixed places.
 
 use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use uuid::Uuid;
 
@@ -17,7 +18,8 @@ use uuid::Uuid;
 /// assert_eq!(instant.to_seconds(), "2013-08-21 12:22:15");
 /// # Ok::<(), floe::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Timestamp(jiff::Timestamp);
 
 impl Timestamp {
@@ -32,6 +34,19 @@ impl Timestamp {
     #[must_use]
     pub fn to_seconds(self) -> String {
         self.format("%Y-%m-%d %H:%M:%S")
+    }
+
+    /// As ISO 8601 has it, `2014-06-05T09:45:08.003595+00:00`: jobs and accounts show instants so.
+    #[must_use]
+    pub fn to_iso(self) -> String {
+        self.to_string().replacen(' ', "T", 1)
+    }
+
+    /// The instant so long before this one.
+    #[must_use]
+    pub fn before(self, span: std::time::Duration) -> Self {
+        let span = i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
+        Self::at_microsecond(self.0.as_microsecond().saturating_sub(span)).unwrap_or(self)
     }
 
     /// The name of a snapshot of `drive` made at this instant by somebody who gave it none.
@@ -52,6 +67,20 @@ impl Timestamp {
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.format("%Y-%m-%d %H:%M:%S%.6f+00:00"))
+    }
+}
+
+impl From<Timestamp> for String {
+    fn from(timestamp: Timestamp) -> Self {
+        timestamp.to_string()
+    }
+}
+
+impl TryFrom<String> for Timestamp {
+    type Error = crate::Error;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
     }
 }
 

@@ -2,49 +2,47 @@
 
 use super::Answer;
 use super::body::{self, Object};
+use super::clone::{self, Source};
+use super::describe::{media_in, name_in, size_in, storage_type_in};
 use super::fault::Fault;
-use super::filter::{Filter, Filtered};
+use super::filter::Filter;
 use super::page::Page;
-use super::resources::OwnDrive;
+use super::quota::STORAGE_TYPES;
 use super::routes::Asked;
-use super::snapshots::{describe, uuids_to_delete};
+use super::sharing::Permission;
+use super::shelf::OwnDrive;
 use super::wire::{self, State};
 use crate::node::attributes::Attributes;
-use crate::node::service::drives as service;
+use crate::node::jobs::{Description, Operation, Step};
+use crate::node::service::objects::present;
 use crate::node::timestamp::Timestamp;
-use crate::{DRIVE_BYTES_MAX, DriveOptions, SnapshotOptions};
-use serde_json::{Value, json};
-
-/// Sizes are rounded up to this: what block devices of 512-byte sectors can have.
-const SIZE_GRANULE_BYTES: u64 = 512;
-
-/// The smallest drive: what the smallest file systems and clients expect to fit.
-pub const SIZE_MIN_BYTES: u64 = 4096;
-
-/// What a drive can be bought as.
-pub const STORAGE_TYPES: [&str; 3] = ["dssd", "nvme", "zadara"];
+use serde_json::json;
+use std::collections::BTreeMap;
+use uuid::Uuid;
 
 /// `GET /drives/`
 pub fn list(asked: &Asked<'_>) -> Result<Answer, Fault> {
-    listing(asked, |own| Ok(Some(asked.api.drive_in_short(own))))
+    // Whoever names fields may name any: the short list is short for those who do not.
+    let named = Page::of(&asked.call.parameters)?.names_fields();
+    listing(asked, |own| if named { asked.drive(own, State::Now) } else { Ok(Some(asked.drive_in_short(own))) })
 }
 
 /// `GET /drives/detail/`
 pub fn list_whole(asked: &Asked<'_>) -> Result<Answer, Fault> {
-    listing(asked, |own| asked.api.drive(own, State::Now))
+    listing(asked, |own| asked.drive(own, State::Now))
 }
 
 fn listing(asked: &Asked<'_>, object: impl Fn(&OwnDrive) -> Result<Option<Object>, Fault>) -> Result<Answer, Fault> {
     let page = Page::of(&asked.call.parameters)?;
     let filter = Filter::of(&asked.call.parameters);
-    let mut own = asked.api.drives_of(asked.caller)?;
-    own.retain(|own| filter.fits(own));
-    Ok(Answer::json(200, page.envelope(&own, object)?))
+    let mut found = asked.view.all(&asked.api.drives);
+    found.retain(|own| filter.fits(&asked.view.seen(own)));
+    Ok(Answer::json(200, page.envelope(&found, |own| object(own))?))
 }
 
 /// `GET /drives/{uuid}/`
 pub fn show(asked: &Asked<'_>) -> Result<Answer, Fault> {
-    one(asked, &asked.api.drive_of(asked.caller, asked.uuid()?)?, State::Now)
+    one(asked, &*asked.view.find(&asked.api.drives, asked.uuid()?, Permission::List)?, State::Now)
 }
 
 fn one(asked: &Asked<'_>, own: &OwnDrive, state: State) -> Result<Answer, Fault> {
@@ -52,228 +50,169 @@ fn one(asked: &Asked<'_>, own: &OwnDrive, state: State) -> Result<Answer, Fault>
 }
 
 fn definition(asked: &Asked<'_>, own: &OwnDrive, state: State) -> Result<Object, Fault> {
-    asked.api.drive(own, state)?.ok_or_else(|| Fault::no_object(own.uuid()))
+    asked.drive(own, state)?.ok_or_else(|| Fault::no_object(own.handle.uuid()))
 }
 
-/// A size as a drive can have it.
-fn size_in(object: &Object) -> Result<Option<u64>, Fault> {
-    let Some(bytes) = body::bytes(object, "size")? else { return Ok(None) };
-    let rounded = bytes.checked_next_multiple_of(SIZE_GRANULE_BYTES).filter(|bytes| *bytes <= DRIVE_BYTES_MAX);
-    match rounded {
-        Some(bytes) if bytes >= SIZE_MIN_BYTES => Ok(Some(bytes)),
-        _ => Err(Fault::invalid("size", format!("a drive has {SIZE_MIN_BYTES} to {DRIVE_BYTES_MAX} bytes"))),
-    }
-}
-
-fn media_in(object: &Object) -> Result<Option<String>, Fault> {
-    match body::text(object, "media")? {
-        Some(media) if !["disk", "cdrom"].contains(&media.as_str()) => Err(Fault::invalid("media", "it is disk or cdrom")),
-        media => Ok(media),
-    }
-}
-
-/// Takes over what a body says of a drive alone.
-fn describe_drive(attributes: &mut Attributes, object: &Object) -> Result<(), Fault> {
-    describe(attributes, object)?;
-    if let Some(media) = media_in(object)? {
-        attributes.set_media(&media);
-    }
-    if let Some(allow) = body::flag(object, "allow_multimount")? {
-        attributes.set_allow_multimount(allow);
-    }
-    match object.get("affinities") {
-        None | Some(Value::Null) => {}
-        Some(Value::Array(affinities)) => attributes.set_affinities(affinities.clone()),
-        Some(_) => return Err(Fault::invalid("affinities", "it is no list")),
-    }
-    Ok(())
-}
-
-fn storage_type_in(object: &Object) -> Result<Option<String>, Fault> {
-    match body::text(object, "storage_type")? {
-        Some(word) if !STORAGE_TYPES.contains(&word.as_str()) => {
-            Err(Fault::invalid("storage_type", format!("it is one of {}", STORAGE_TYPES.join(", "))))
-        }
-        word => Ok(word),
-    }
-}
-
-/// `POST /drives/`: the drives are checked before the first is made; if making one fails, those made before it go again.
+/// `POST /drives/`: all that the body asks for, or none.
 pub fn create(asked: &Asked<'_>) -> Result<Answer, Fault> {
-    let mut wanted = Vec::new();
-    for object in body::objects(&asked.call.body)? {
+    let (api, owner) = (asked.api, asked.caller.uuid);
+    let objects = asked.objects()?;
+    let deciding = api.deciding(owner);
+    let _deciding = deciding.lock();
+    let mut bytes: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut steps = Vec::new();
+    let mut uuids = Vec::new();
+    for object in objects {
         let mut attributes = Attributes::made_at(Timestamp::now());
-        attributes.set_owner(asked.caller.uuid);
-        describe_drive(&mut attributes, &object)?;
-        attributes.set_storage_type(storage_type_in(&object)?.as_deref().unwrap_or(STORAGE_TYPES[0]));
-        let name = body::text(&object, "name")?.ok_or_else(|| Fault::missing("name"))?;
-        let size = size_in(&object)?.ok_or_else(|| Fault::missing("size"))?;
+        attributes.set_owner(owner);
+        api.describe_drive(owner, &mut attributes, &object)?;
+        let storage_type = storage_type_in(&object)?;
+        let storage_type =
+            STORAGE_TYPES.into_iter().find(|known| Some(*known) == storage_type.as_deref()).unwrap_or(STORAGE_TYPES[0]);
+        attributes.set_storage_type(storage_type);
+        let name = name_in(&object)?.ok_or_else(|| Fault::missing("name"))?;
+        let size_bytes = size_in(api, &object)?.ok_or_else(|| Fault::missing("size"))?;
         media_in(&object)?.ok_or_else(|| Fault::missing("media"))?;
-        wanted.push(DriveOptions::new(size).name(name).attributes(attributes.to_bytes()));
+        let sum = bytes.entry(storage_type).or_default();
+        *sum = sum.saturating_add(size_bytes);
+        let uuid = Uuid::new_v4();
+        uuids.push(uuid);
+        steps.push(Step::CreateDrive { uuid, name, size_bytes, attributes: attributes.to_text().unwrap_or_default() });
     }
-    let mut made = Vec::new();
-    for options in wanted {
-        match asked.api.store.create_drive(options) {
-            Ok(drive) => made.push(drive),
-            Err(error) => {
-                for drive in made {
-                    drive.delete()?;
-                }
-                return Err(error.into());
-            }
+    api.allow_bytes(asked.caller, &bytes)?;
+    let resources = uuids.iter().map(|uuid| wire::uri("drives", *uuid)).collect();
+    asked.run(Operation::DriveCreate, resources, steps)?;
+    let mut objects = Vec::new();
+    for uuid in &uuids {
+        if let Some(own) = api.put(&api.drives, api.store.drive(*uuid)?)? {
+            objects.push(definition(asked, &own, State::Creating)?);
         }
     }
-    let location = made.first().map(|first| wire::uri("drives", first.uuid()));
-    let objects = made.iter().map(|drive| {
-        let own = asked.api.drive_of(asked.caller, drive.uuid())?;
-        definition(asked, &own, State::Creating)
-    });
-    let objects: Vec<Object> = objects.collect::<Result<_, _>>()?;
+    let location = uuids.first().map(|first| wire::uri("drives", *first));
     Ok(Answer { location, ..Answer::json(201, json!({"objects": objects})) })
 }
 
 /// `PUT /drives/{uuid}/`
 pub fn edit(asked: &Asked<'_>) -> Result<Answer, Fault> {
-    let mut own = asked.api.drive_of(asked.caller, asked.uuid()?)?;
+    let (api, uuid) = (asked.api, asked.uuid()?);
     let object = body::object(&asked.call.body)?;
-    let size = size_in(&object)?;
-    let before = own.attributes.clone();
-    describe_drive(&mut own.attributes, &object)?;
+    let owner = asked.view.find(&api.drives, uuid, Permission::Edit)?.owner;
+    let deciding = api.deciding(owner);
+    let _deciding = deciding.lock();
+    let own = asked.view.find(&api.drives, uuid, Permission::Edit)?;
+    let mut attributes = own.attributes.clone();
+    api.describe_drive(owner, &mut attributes, asked.without_foreign_tags(&own, &object).as_ref())?;
     if storage_type_in(&object)?.is_some_and(|word| word != own.attributes.storage_type()) {
         return Err(Fault::invalid("storage_type", "a drive stays where it is; a clone may go elsewhere"));
     }
-    let state = if grow(&own, size)? { State::Resizing } else { State::Now };
-    if own.attributes != before {
-        own.drive.set_attributes(&own.attributes.to_bytes())?;
+    let to = Description { name: name_in(&object)?.unwrap_or_else(|| own.name.clone()), attributes: attributes.to_text() };
+    let from = Description { name: own.name.clone(), attributes: own.attributes.to_text() };
+    let mut steps = Vec::new();
+    if to != from {
+        steps.push(Step::DescribeDrive { drive: uuid, to, from });
     }
-    if let Some(name) = body::text(&object, "name")?.filter(|name| *name != own.name) {
-        own.drive.rename(&name)?;
-        own.name = name;
+    let larger = larger(asked, &own, size_in(api, &object)?)?;
+    steps.extend(larger.map(|size_bytes| Step::Resize { drive: uuid, size_bytes }));
+    if steps.is_empty() {
+        return one(asked, &own, State::Now);
     }
-    one(asked, &own, state)
+    let result = asked.run(Operation::DriveEdit, vec![wire::uri("drives", uuid)], steps);
+    let own = api.put(&api.drives, own.handle.clone())?.ok_or_else(|| Fault::no_object(uuid))?;
+    result?;
+    one(asked, &own, if larger.is_some() { State::Resizing } else { State::Now })
 }
 
-/// Gives a drive a size; whether that is another one than it had.
-fn grow(own: &OwnDrive, size: Option<u64>) -> Result<bool, Fault> {
-    let now = own.drive.size_bytes()?;
+/// The size that a drive is to get, if it is another one than it has.
+fn larger(asked: &Asked<'_>, own: &OwnDrive, size: Option<u64>) -> Result<Option<u64>, Fault> {
+    let now = own.handle.size_bytes()?;
     match size {
         Some(size) if size < now => {
             Err(Fault::invalid("size", format!("the drive has {now} bytes, and does not become smaller")))
         }
         Some(size) if size > now => {
-            own.drive.resize(size)?;
-            Ok(true)
+            let account = asked.api.accounts.find(own.owner);
+            let more = BTreeMap::from([(own.attributes.storage_type(), size - now)]);
+            account.map_or(Ok(()), |account| asked.api.allow_bytes(&account, &more))?;
+            Ok(Some(size))
         }
-        _ => Ok(false),
+        _ => Ok(None),
     }
 }
 
 /// `DELETE /drives/{uuid}/`: its snapshots go with it.
 pub fn delete(asked: &Asked<'_>) -> Result<Answer, Fault> {
-    let own = asked.api.drive_of(asked.caller, asked.uuid()?)?;
-    refuse_mounted(asked, &own)?;
-    service::delete(own.drive, true)?;
-    Ok(Answer::nothing())
+    delete_all(asked, &[asked.uuid()?])
 }
 
 /// `DELETE /drives/`: nothing is deleted if one of them is not there, or in use.
 pub fn delete_many(asked: &Asked<'_>) -> Result<Answer, Fault> {
-    let uuids = uuids_to_delete(&asked.call.body)?;
-    let own: Vec<_> = uuids.iter().map(|uuid| asked.api.drive_of(asked.caller, *uuid)).collect::<Result<_, _>>()?;
-    own.iter().try_for_each(|own| refuse_mounted(asked, own))?;
-    for own in own {
-        service::delete(own.drive, true)?;
-    }
-    Ok(Answer::nothing())
+    delete_all(asked, &asked.uuids_to_delete()?)
 }
 
-fn refuse_mounted(asked: &Asked<'_>, own: &OwnDrive) -> Result<(), Fault> {
-    if (asked.api.connections)(own.uuid()) > 0 {
-        return Err(Fault::forbidden("Cannot delete drive in state \"mounted\". Drive should be in state \"unmounted\""));
+fn delete_all(asked: &Asked<'_>, uuids: &[Uuid]) -> Result<Answer, Fault> {
+    let api = asked.api;
+    let mut steps = Vec::new();
+    {
+        let deciding = api.deciding(asked.caller.uuid);
+        let _deciding = deciding.lock();
+        let mut snapshots = Vec::new();
+        for uuid in uuids {
+            let own = asked.view.find_own(&api.drives, *uuid)?;
+            if (api.connections)(*uuid) > 0 {
+                let message = "Cannot delete drive in state \"mounted\". Drive should be in state \"unmounted\"";
+                return Err(Fault::forbidden(message));
+            }
+            let of_drive = present(own.handle.snapshots())?.unwrap_or_default();
+            snapshots.extend(of_drive.iter().map(crate::Snapshot::uuid));
+            steps.extend(of_drive.iter().map(|snapshot| Step::DeleteSnapshot { snapshot: snapshot.uuid() }));
+            steps.push(Step::DeleteDrive { drive: *uuid });
+        }
+        // From here on nobody sees any of them.
+        snapshots.iter().for_each(|uuid| api.snapshots.remove(*uuid));
+        uuids.iter().for_each(|uuid| api.drives.remove(*uuid));
     }
-    Ok(())
+    let resources = uuids.iter().map(|uuid| wire::uri("drives", *uuid)).collect();
+    asked.run(Operation::DriveDelete, resources, steps)?;
+    Ok(Answer::nothing())
 }
 
 /// `POST /drives/{uuid}/action/?do=clone`, `?do=resize`
 pub fn act(asked: &Asked<'_>) -> Result<Answer, Fault> {
-    let own = asked.api.drive_of(asked.caller, asked.uuid()?)?;
     let object = body::object(&asked.call.body)?;
     match asked.call.parameter("do") {
-        Some("clone") => clone(asked, &own, &object),
-        Some("resize") => {
-            // The answer shows the size that the drive still has.
-            let definition = definition(asked, &own, State::Resizing)?;
-            grow(&own, Some(size_in(&object)?.ok_or_else(|| Fault::missing("size"))?))?;
-            Ok(Answer::json(202, json!({"objects": [definition]})))
-        }
+        Some("clone") => clone(asked, &object),
+        Some("resize") => resize(asked, &object),
         Some(other) => Err(Fault::invalid("do", format!("there is no action {other:?} of a drive"))),
         None => Err(Fault::missing("do")),
     }
 }
 
-fn clone(asked: &Asked<'_>, own: &OwnDrive, object: &Object) -> Result<Answer, Fault> {
-    // A snapshot in between, which nobody sees: it has no owner, and goes when the clone is there.
-    let between = own.drive.snapshot(SnapshotOptions::named("clone"))?;
-    let source = clone_into::Source {
-        snapshot: &between,
+fn clone(asked: &Asked<'_>, object: &Object) -> Result<Answer, Fault> {
+    let own = asked.view.find(&asked.api.drives, asked.uuid()?, Permission::Clone)?;
+    let source = Source {
+        uri: wire::uri("drives", own.handle.uuid()),
         name: &own.name,
         media: own.attributes.media(),
         storage_type: own.attributes.storage_type(),
-        size_bytes: between.size_bytes(),
+        size_bytes: own.handle.size_bytes()?,
+        snapshot: Uuid::new_v4(),
+        freeze: Some(own.handle.uuid()),
     };
-    let made = clone_into::drive(asked, &source, object);
-    between.delete()?;
-    let definition = definition(asked, &made?, State::Cloning)?;
+    let definition = clone::into_drive(asked, &source, object)?;
     Ok(Answer::json(202, json!({"objects": [definition]})))
 }
 
-/// How is a clone made of a snapshot?
-pub mod clone_into {
-    use super::{describe_drive, media_in, size_in, storage_type_in};
-    use crate::node::api::body::{self, Object};
-    use crate::node::api::fault::Fault;
-    use crate::node::api::naming::CloneNaming;
-    use crate::node::api::resources::OwnDrive;
-    use crate::node::api::routes::Asked;
-    use crate::node::attributes::Attributes;
-    use crate::node::timestamp::Timestamp;
-    use crate::{DriveOptions, Snapshot};
-    use serde_json::Value;
-
-    /// What is cloned, and what the clone gets if nothing else is asked for.
-    pub struct Source<'a> {
-        /// Its image.
-        pub snapshot: &'a Snapshot,
-        /// Its name, before the profile's clone naming.
-        pub name: &'a str,
-        /// Its medium.
-        pub media: &'a str,
-        /// Its class of storage.
-        pub storage_type: &'a str,
-        /// Its size.
-        pub size_bytes: u64,
+fn resize(asked: &Asked<'_>, object: &Object) -> Result<Answer, Fault> {
+    let (api, uuid) = (asked.api, asked.uuid()?);
+    let owner = asked.view.find(&api.drives, uuid, Permission::Edit)?.owner;
+    let deciding = api.deciding(owner);
+    let _deciding = deciding.lock();
+    let own = asked.view.find(&api.drives, uuid, Permission::Edit)?;
+    let size = size_in(api, object)?.ok_or_else(|| Fault::missing("size"))?;
+    // The answer shows the size that the drive still has.
+    let definition = definition(asked, &own, State::Resizing)?;
+    if let Some(size) = larger(asked, &own, Some(size))? {
+        own.handle.resize(size)?;
     }
-
-    /// Makes the clone that a body asks for.
-    ///
-    /// # Errors
-    /// 400 for what cannot be meant, and what making it can raise.
-    pub fn drive(asked: &Asked<'_>, source: &Source<'_>, object: &Object) -> Result<OwnDrive, Fault> {
-        let now = Timestamp::now();
-        let size = size_in(object)?.unwrap_or(source.size_bytes);
-        if size < source.size_bytes {
-            return Err(Fault::invalid("size", "a clone is as large as its source, or larger"));
-        }
-        let mut attributes = Attributes::made_at(now);
-        attributes.set_owner(asked.caller.uuid);
-        attributes.set_media(media_in(object)?.as_deref().unwrap_or(source.media));
-        attributes.set_storage_type(storage_type_in(object)?.as_deref().unwrap_or(source.storage_type));
-        describe_drive(&mut attributes, object)?;
-        let naming = asked.caller.profile.get("clone_naming").and_then(Value::as_str).and_then(CloneNaming::named);
-        let name = body::text(object, "name")?.filter(|name| !name.is_empty());
-        let name = name.unwrap_or_else(|| naming.unwrap_or_default().apply(source.name, now));
-        let options = DriveOptions::new(size).name(name).attributes(attributes.to_bytes());
-        let clone = source.snapshot.clone_drive(options)?;
-        asked.api.drive_of(asked.caller, clone.uuid())
-    }
+    Ok(Answer::json(202, json!({"objects": [definition]})))
 }

@@ -47,6 +47,16 @@ impl Filter {
         Self(parameters.iter().filter_map(|(name, value)| Some((field(name)?, alternatives(value)))).collect())
     }
 
+    /// The drives whose snapshots are asked for, if any are named.
+    #[must_use]
+    pub fn drives(&self) -> Option<Vec<Uuid>> {
+        let (_, values) = self.0.iter().find(|(field, _)| *field == Field::Drive)?;
+        let mut drives: Vec<Uuid> = values.iter().filter_map(|value| Uuid::try_parse(value).ok()).collect();
+        drives.sort_unstable();
+        drives.dedup();
+        Some(drives)
+    }
+
     /// Is the object one of those?
     #[must_use]
     pub fn fits(&self, object: &impl Filtered) -> bool {

@@ -6,23 +6,44 @@
 //! 1. Every failure is a list of errors (`fault`), on every URL.
 //! 2. What is somebody else's does not exist (404), also in bulk and behind filters.
 
+mod account;
+mod acls;
 mod body;
+mod clone;
+mod describe;
 mod drives;
 mod fault;
+mod fields;
 mod filter;
+mod jobs;
 mod naming;
+mod openapi;
 mod page;
-mod resources;
+mod place;
+mod quota;
 mod routes;
 mod schema;
+mod sharing;
+mod shelf;
 mod snapshots;
+mod tags;
 mod wire;
 
 pub use fault::{ErrorType, Fault};
+pub use quota::{BACKUP, Limits, STORAGE_TYPES};
+pub use routes::template;
 
-use crate::Store;
 use crate::node::accounts::{Account, Accounts};
+use crate::node::failure::Failure;
+use crate::node::jobs::Jobs;
+use crate::node::records::Records;
+use crate::node::service::objects::present;
+use crate::{Drive, Result, Snapshot, Store};
+use parking_lot::Mutex;
 use serde_json::Value;
+use sharing::{Acl, Tag};
+use shelf::{Item, Own, Shelf};
+use std::collections::HashMap;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -83,18 +104,46 @@ impl From<Fault> for Answer {
 /// How many NBD connections use a drive.
 pub type Connections = Arc<dyn Fn(Uuid) -> usize + Send + Sync>;
 
-/// The API of a node.
+/// The API of a node. Drives and snapshots are made, described and deleted through it alone, as long as it is there.
 pub struct Api {
     store: Store,
     accounts: Arc<Accounts>,
     connections: Connections,
+    limits: Limits,
+    drives: Shelf<Drive>,
+    snapshots: Shelf<Snapshot>,
+    tags: Records<Tag>,
+    acls: Records<Acl>,
+    jobs: Jobs,
+    deciding: Mutex<HashMap<Uuid, Arc<Mutex<()>>>>,
 }
 
 impl Api {
-    /// The API of a store and its accounts; `connections` says how many NBD connections use a drive.
-    #[must_use]
-    pub fn new(store: &Store, accounts: Arc<Accounts>, connections: Connections) -> Self {
-        Self { store: store.clone(), accounts, connections }
+    /// The API of a store and its accounts; `connections` says how many NBD connections use a drive. Jobs that were interrupted are
+    /// ended first.
+    ///
+    /// # Errors
+    /// `Io`, `Corrupt`, `NoSpace`
+    pub fn new(store: &Store, accounts: Arc<Accounts>, connections: Connections, limits: Limits) -> Result<Self, Failure> {
+        let api = Self {
+            store: store.clone(),
+            accounts,
+            connections,
+            limits,
+            drives: Shelf::default(),
+            snapshots: Shelf::default(),
+            tags: Records::of(store)?,
+            acls: Records::of(store)?,
+            jobs: Jobs::of(store)?,
+            deciding: Mutex::default(),
+        };
+        for drive in store.drives() {
+            api.put(&api.drives, drive)?;
+        }
+        for snapshot in store.snapshots() {
+            api.put(&api.snapshots, snapshot)?;
+        }
+        Ok(api)
     }
 
     /// Who may call.
@@ -107,5 +156,21 @@ impl Api {
     #[must_use]
     pub fn answer(&self, caller: &Account, call: &Call) -> Answer {
         routes::answer(self, caller, call)
+    }
+
+    /// Takes what the engine says of a thing; nothing if it is not there any more.
+    fn put<H: Item>(&self, shelf: &Shelf<H>, handle: H) -> Result<Option<Arc<Own<H>>>> {
+        let somebody = self.accounts.first().map_or(Uuid::nil(), |first| first.uuid);
+        let uuid = handle.uuid();
+        let own = present(Own::read(handle, somebody))?;
+        if own.is_none() {
+            shelf.remove(uuid);
+        }
+        Ok(own.map(|own| shelf.put(own)))
+    }
+
+    /// What an account has is counted, and added to, by one call at a time.
+    fn deciding(&self, owner: Uuid) -> Arc<Mutex<()>> {
+        Arc::clone(self.deciding.lock().entry(owner).or_default())
     }
 }

@@ -37,6 +37,12 @@ impl Page {
         Ok(page)
     }
 
+    /// Does the client say which fields it wants?
+    #[must_use]
+    pub fn names_fields(&self) -> bool {
+        self.fields.is_some()
+    }
+
     /// The listing's envelope around the part of `all` that is asked for.
     ///
     /// # Errors

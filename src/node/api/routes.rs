@@ -1,8 +1,17 @@
 //! Which path and method is answered by what?
+//!
+//! One table. The OpenAPI document is made of it, and metrics count by its paths.
 
+use super::body::{self, Object};
+use super::describe::uuid_in;
 use super::fault::{ErrorType, Fault};
-use super::{Answer, Api, BASE, Call, drives, schema, snapshots};
+use super::fields::{self, Kind};
+use super::sharing::View;
+use super::shelf::{Item, Own};
+use super::{Answer, Api, BASE, Call, account, acls, drives, jobs, openapi, place, schema, snapshots, tags};
 use crate::node::accounts::Account;
+use crate::node::jobs::{Job, Operation, Step};
+use std::borrow::Cow;
 use uuid::Uuid;
 
 /// A call with what its path says, and who makes it.
@@ -12,7 +21,9 @@ pub struct Asked<'a> {
     /// Who calls.
     pub caller: &'a Account,
     /// What was sent.
-    pub call: &'a Call,
+    pub call: Cow<'a, Call>,
+    /// What the caller sees.
+    pub view: View,
     /// The uuid in the path, as it was written; nothing if the path has none.
     word: &'a str,
 }
@@ -25,48 +36,314 @@ impl Asked<'_> {
     pub fn uuid(&self) -> Result<Uuid, Fault> {
         Uuid::try_parse(self.word).map_err(|_| Fault::no_object(self.word))
     }
+
+    /// The objects of a POST on a collection, one at least and not too many.
+    ///
+    /// # Errors
+    /// 400
+    pub fn objects(&self) -> Result<Vec<Object>, Fault> {
+        self.few(body::objects(&self.call.body)?)
+    }
+
+    /// The uuids in the body of a bulk deletion, each once.
+    ///
+    /// # Errors
+    /// 400
+    pub fn uuids_to_delete(&self) -> Result<Vec<Uuid>, Fault> {
+        let mut uuids = Vec::new();
+        for object in self.few(body::objects_to_delete(&self.call.body)?)? {
+            let uuid = object.get("uuid").ok_or_else(|| Fault::missing("uuid"))?;
+            uuids.push(uuid_in(uuid).ok_or_else(|| Fault::invalid("uuid", "it is no uuid"))?);
+        }
+        uuids.sort_unstable();
+        uuids.dedup();
+        Ok(uuids)
+    }
+
+    fn few(&self, objects: Vec<Object>) -> Result<Vec<Object>, Fault> {
+        let max = self.api.limits.objects;
+        if objects.len() > max {
+            return Err(Fault::invalid("objects", format!("at most {max} at a time")));
+        }
+        Ok(objects)
+    }
+
+    /// The same call with one more parameter.
+    pub fn with_parameter(&self, name: &str, value: &str) -> Self {
+        let mut call = self.call.clone().into_owned();
+        call.parameters.push((name.to_owned(), value.to_owned()));
+        Self {
+            api: self.api,
+            caller: self.caller,
+            call: Cow::Owned(call),
+            view: View::of(self.api, self.caller),
+            word: self.word,
+        }
+    }
+
+    /// A body without tags if the thing is not the caller's own: a caller who was let in by a tag does not see any.
+    pub fn without_foreign_tags<'b, H: Item>(&self, own: &Own<H>, object: &'b Object) -> Cow<'b, Object> {
+        if self.view.is_own(own) {
+            return Cow::Borrowed(object);
+        }
+        let mut object = object.clone();
+        object.shift_remove("tags");
+        Cow::Owned(object)
+    }
+
+    /// Does steps, all or none: as a job, if it takes more than one.
+    ///
+    /// # Errors
+    /// Those of the steps.
+    pub fn run(&self, operation: Operation, resources: Vec<String>, steps: Vec<Step>) -> Result<(), Fault> {
+        match &steps[..] {
+            [step] => Ok(self.api.jobs.step(step)?),
+            _ => self.run_as(Uuid::new_v4(), operation, resources, steps),
+        }
+    }
+
+    /// Does steps as a job that can be asked for by its uuid.
+    ///
+    /// # Errors
+    /// Those of the steps.
+    pub fn run_as(&self, job: Uuid, operation: Operation, resources: Vec<String>, steps: Vec<Step>) -> Result<(), Fault> {
+        Ok(self.api.jobs.run(job, Job::new(self.caller.uuid, operation, resources, steps))?)
+    }
 }
 
 type Handler = fn(&Asked<'_>) -> Result<Answer, Fault>;
 
-/// A path below [`BASE`], `*` for a uuid, and what answers each method.
-struct Route {
-    path: &'static str,
-    methods: &'static [(&'static str, Handler)],
+/// What a method wants in its body.
+#[derive(Clone, Copy)]
+pub enum Takes {
+    /// Nothing.
+    Nothing,
+    /// Objects to make.
+    Objects(&'static Kind),
+    /// What is to be changed.
+    Changes(&'static Kind),
+    /// What an action wants, if anything.
+    Action(&'static Kind),
+    /// Uuids.
+    Uuids,
 }
 
-const ROUTES: &[Route] = &[
-    Route {
-        path: "snapshots",
-        methods: &[("GET", snapshots::list), ("POST", snapshots::create), ("DELETE", snapshots::delete_many)],
-    },
-    Route { path: "snapshots/detail", methods: &[("GET", snapshots::list)] },
-    Route { path: "snapshots/schema", methods: &[("GET", schema::snapshots)] },
-    Route { path: "snapshots/*", methods: &[("GET", snapshots::show), ("PUT", snapshots::edit), ("DELETE", snapshots::delete)] },
-    Route { path: "snapshots/*/action", methods: &[("POST", snapshots::act)] },
-    Route { path: "drives", methods: &[("GET", drives::list), ("POST", drives::create), ("DELETE", drives::delete_many)] },
-    Route { path: "drives/detail", methods: &[("GET", drives::list_whole)] },
-    Route { path: "drives/*", methods: &[("GET", drives::show), ("PUT", drives::edit), ("DELETE", drives::delete)] },
-    Route { path: "drives/*/action", methods: &[("POST", drives::act)] },
-];
+/// What a method answers.
+#[derive(Clone, Copy)]
+pub enum Gives {
+    /// Nothing, with 204.
+    Nothing,
+    /// A page of objects.
+    Page(&'static Kind),
+    /// One object.
+    One(&'static Kind),
+    /// Objects that were made, with 201.
+    Made(&'static Kind),
+    /// Objects that an action is about, with 202.
+    Accepted(&'static Kind),
+    /// One object that an action makes, with 202 and nothing around it.
+    Bare(&'static Kind),
+    /// JSON that clients do not look into.
+    Json,
+}
+
+/// A method of a path.
+pub struct Method {
+    /// In capitals.
+    pub verb: &'static str,
+    /// What it does.
+    pub what: &'static str,
+    /// What it wants.
+    pub takes: Takes,
+    /// What it answers.
+    pub gives: Gives,
+    handler: Handler,
+}
+
+const fn get(what: &'static str, gives: Gives, handler: Handler) -> Method {
+    Method { verb: "GET", what, takes: Takes::Nothing, gives, handler }
+}
+
+const fn post(what: &'static str, takes: Takes, gives: Gives, handler: Handler) -> Method {
+    Method { verb: "POST", what, takes, gives, handler }
+}
+
+const fn put(what: &'static str, kind: &'static Kind, handler: Handler) -> Method {
+    Method { verb: "PUT", what, takes: Takes::Changes(kind), gives: Gives::One(kind), handler }
+}
+
+const fn delete(what: &'static str, takes: Takes, handler: Handler) -> Method {
+    Method { verb: "DELETE", what, takes, gives: Gives::Nothing, handler }
+}
+
+/// A path below [`BASE`], `*` for a uuid, and its methods.
+pub struct Route {
+    /// The path.
+    pub path: &'static str,
+    /// Its methods.
+    pub methods: &'static [Method],
+}
+
+/// All of them.
+pub const ROUTES: &[Route] = {
+    use fields::{
+        ACL, BALANCE, CAPABILITIES, CLONE, DRIVE, DRIVE_IN_SHORT, JOB, LOCATION, PROFILE, SERVER, SNAPSHOT, TAG, USAGE,
+    };
+    &[
+        Route {
+            path: "snapshots",
+            methods: &[
+                get("List snapshots", Gives::Page(&SNAPSHOT), snapshots::list),
+                post(
+                    "Take snapshots of drives, all at one instant",
+                    Takes::Objects(&SNAPSHOT),
+                    Gives::Made(&SNAPSHOT),
+                    snapshots::create,
+                ),
+                delete("Delete several snapshots, all or none", Takes::Uuids, snapshots::delete_many),
+            ],
+        },
+        Route { path: "snapshots/detail", methods: &[get("List snapshots", Gives::Page(&SNAPSHOT), snapshots::list)] },
+        Route { path: "snapshots/schema", methods: &[get("Describe the fields of snapshots", Gives::Json, schema::snapshots)] },
+        Route {
+            path: "snapshots/*",
+            methods: &[
+                get("Show a snapshot", Gives::One(&SNAPSHOT), snapshots::show),
+                put("Change a snapshot's name, meta and tags", &SNAPSHOT, snapshots::edit),
+                delete("Delete a snapshot", Takes::Nothing, snapshots::delete),
+            ],
+        },
+        Route {
+            path: "snapshots/*/action",
+            methods: &[post("Clone a snapshot to a drive", Takes::Action(&DRIVE), Gives::Bare(&CLONE), snapshots::act)],
+        },
+        Route {
+            path: "drives",
+            methods: &[
+                get("List drives in short", Gives::Page(&DRIVE_IN_SHORT), drives::list),
+                post("Make drives, all or none", Takes::Objects(&DRIVE), Gives::Made(&DRIVE), drives::create),
+                delete("Delete several drives and their snapshots, all or none", Takes::Uuids, drives::delete_many),
+            ],
+        },
+        Route { path: "drives/detail", methods: &[get("List drives", Gives::Page(&DRIVE), drives::list_whole)] },
+        Route { path: "drives/schema", methods: &[get("Describe the fields of drives", Gives::Json, schema::drives)] },
+        Route {
+            path: "drives/availability_groups",
+            methods: &[get("List which drives share a host", Gives::Json, place::groups)],
+        },
+        Route {
+            path: "drives/availability_groups/*",
+            methods: &[get("List the drives that share a host with a drive", Gives::Json, place::group_of)],
+        },
+        Route {
+            path: "drives/*",
+            methods: &[
+                get("Show a drive", Gives::One(&DRIVE), drives::show),
+                put("Change a drive's name, size, meta, tags and the like", &DRIVE, drives::edit),
+                delete("Delete a drive and its snapshots", Takes::Nothing, drives::delete),
+            ],
+        },
+        Route {
+            path: "drives/*/action",
+            methods: &[post("Clone or resize a drive", Takes::Action(&DRIVE), Gives::Accepted(&DRIVE), drives::act)],
+        },
+        Route {
+            path: "tags",
+            methods: &[
+                get("List tags", Gives::Page(&TAG), tags::list),
+                post("Make tags", Takes::Objects(&TAG), Gives::Made(&TAG), tags::create),
+            ],
+        },
+        Route { path: "tags/detail", methods: &[get("List tags", Gives::Page(&TAG), tags::list)] },
+        Route { path: "tags/schema", methods: &[get("Describe the fields of tags", Gives::Json, schema::tags)] },
+        Route {
+            path: "tags/*",
+            methods: &[
+                get("Show a tag and what has it", Gives::One(&TAG), tags::show),
+                put("Change a tag's name and meta, and what has it", &TAG, tags::edit),
+                delete("Delete a tag", Takes::Nothing, tags::delete),
+            ],
+        },
+        Route {
+            path: "tags/*/drives",
+            methods: &[get("List the drives that have a tag", Gives::Page(&DRIVE), tags::list_drives)],
+        },
+        Route {
+            path: "tags/*/snapshots",
+            methods: &[get("List the snapshots that have a tag", Gives::Page(&SNAPSHOT), tags::list_snapshots)],
+        },
+        Route {
+            path: "acls",
+            methods: &[
+                get("List ACLs", Gives::Page(&ACL), acls::list),
+                post("Make ACLs", Takes::Objects(&ACL), Gives::Made(&ACL), acls::create),
+            ],
+        },
+        Route {
+            path: "acls/*",
+            methods: &[
+                get("Show an ACL", Gives::One(&ACL), acls::show),
+                put("Change an ACL", &ACL, acls::edit),
+                delete("Delete an ACL", Takes::Nothing, acls::delete),
+            ],
+        },
+        Route { path: "jobs", methods: &[get("List jobs of the last three days", Gives::Page(&JOB), jobs::list)] },
+        Route { path: "jobs/*", methods: &[get("Show a job", Gives::One(&JOB), jobs::show)] },
+        Route {
+            path: "profile",
+            methods: &[
+                get("Show the account", Gives::One(&PROFILE), account::profile),
+                put("Change what the account says of itself", &PROFILE, account::edit_profile),
+            ],
+        },
+        Route {
+            path: "capabilities",
+            methods: &[get(
+                "Show what the node can do, and the account's limits",
+                Gives::One(&CAPABILITIES),
+                account::capabilities,
+            )],
+        },
+        Route { path: "balance", methods: &[get("Show the balance", Gives::One(&BALANCE), account::balance)] },
+        Route { path: "currentusage", methods: &[get("Show what the account uses", Gives::One(&USAGE), account::usage)] },
+        Route { path: "locations", methods: &[get("List locations", Gives::Page(&LOCATION), place::locations)] },
+        Route { path: "servers", methods: &[get("List servers: there are none", Gives::Page(&SERVER), place::no_servers)] },
+        Route {
+            path: "servers/detail",
+            methods: &[get("List servers: there are none", Gives::Page(&SERVER), place::no_servers)],
+        },
+        Route {
+            path: "servers/availability_groups",
+            methods: &[get("List which servers share a host: there are none", Gives::Json, place::no_groups)],
+        },
+        Route { path: openapi::PATH, methods: &[get("Describe the API, as OpenAPI has it", Gives::Json, openapi::document)] },
+    ]
+};
 
 /// Answers a call, whatever it is.
 pub fn answer(api: &Api, caller: &Account, call: &Call) -> Answer {
     let Some((route, word)) = find(&call.path) else {
         return Fault::new(404, ErrorType::NotExist, format!("There is nothing at {}", call.path)).into();
     };
-    let allow = || Some(route.methods.iter().map(|(method, _)| *method).collect::<Vec<_>>().join(","));
+    let allow = || Some(route.methods.iter().map(|method| method.verb).collect::<Vec<_>>().join(","));
     if call.method == "OPTIONS" {
         let allow = allow();
         return Answer { allow: allow.clone(), ..Answer::json(200, allow.into()) };
     }
     // HEAD is GET without what it says; whoever sends the answer leaves that out.
-    let method = if call.method == "HEAD" { "GET" } else { &call.method };
-    let Some((_, handler)) = route.methods.iter().find(|(known, _)| *known == method) else {
+    let verb = if call.method == "HEAD" { "GET" } else { &call.method };
+    let Some(method) = route.methods.iter().find(|method| method.verb == verb) else {
         let fault = Fault::new(405, ErrorType::Validation, format!("{} is not allowed here", call.method));
         return Answer { allow: allow(), ..fault.into() };
     };
-    handler(&Asked { api, caller, call, word }).unwrap_or_else(Answer::from)
+    let asked = Asked { api, caller, call: Cow::Borrowed(call), view: View::of(api, caller), word };
+    (method.handler)(&asked).unwrap_or_else(Answer::from)
+}
+
+/// The path of the route that a path takes, for whoever counts calls; `*` stands for a uuid.
+#[must_use]
+pub fn template(path: &str) -> Option<&'static str> {
+    find(path).map(|(route, _)| route.path)
 }
 
 /// The route of a path, with or without a slash at its end, and what stands for the uuid.
@@ -102,6 +379,7 @@ mod tests {
         check("/api/2.0/snapshots/detail/", Some(("snapshots/detail", "")));
         check("/api/2.0/snapshots/x/", Some(("snapshots/*", "x")));
         check("/api/2.0/drives/x/action", Some(("drives/*/action", "x")));
+        check("/api/2.0/drives/availability_groups/x/", Some(("drives/availability_groups/*", "x")));
         check("/api/2.0/", None);
         check("/api/2.0/snapshots//", None);
         check("/snapshots/", None);

@@ -1,9 +1,12 @@
 //! How does an object look to a client?
 
+use super::BASE;
 use super::body::Object;
 use super::fault::Fault;
-use super::resources::{OwnDrive, OwnSnapshot};
-use super::{Api, BASE};
+use super::routes::Asked;
+use super::sharing::Permission;
+use super::shelf::{Item, Own, OwnDrive, OwnSnapshot};
+use crate::Snapshot;
 use crate::node::service::objects::present;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -31,50 +34,52 @@ pub fn uri(collection: &str, uuid: Uuid) -> String {
     format!("{BASE}/{collection}/{uuid}/")
 }
 
-fn tags(uuids: &[Uuid]) -> Value {
-    uuids.iter().map(|uuid| reference("tags", *uuid)).collect()
+/// Those of several objects.
+pub fn references(collection: &str, uuids: &[Uuid]) -> Value {
+    uuids.iter().map(|uuid| reference(collection, *uuid)).collect()
 }
 
-fn object(value: Value) -> Object {
+/// An object of JSON.
+pub fn object(value: Value) -> Object {
     match value {
         Value::Object(object) => object,
         _ => Object::new(),
     }
 }
 
-/// A snapshot; nothing if it was deleted meanwhile.
-///
-/// # Errors
-/// What reading its size can raise.
-pub fn snapshot(own: &OwnSnapshot, state: State) -> Result<Option<Object>, Fault> {
-    let Some(allocated) = present(own.snapshot.allocated_size())? else { return Ok(None) };
-    let attributes = &own.attributes;
-    let creating = state == State::Creating;
-    Ok(Some(object(json!({
-        "allocated_size": if creating { Value::Null } else { allocated.into() },
-        "drive": reference("drives", own.snapshot.drive_uuid()),
-        "grantees": [],
-        "meta": attributes.meta(),
-        "name": own.name,
-        "owner": attributes.owner().map(|owner| reference("user", owner)),
-        "permissions": [],
-        "resource_uri": uri("snapshots", own.snapshot.uuid()),
-        "status": if creating { "creating" } else { "available" },
-        "tags": tags(&attributes.tags()),
-        "timestamp": attributes.timestamp().map(|timestamp| timestamp.to_string()),
-        "uuid": own.snapshot.uuid().to_string(),
-    }))))
-}
+impl Asked<'_> {
+    /// A snapshot; nothing if it was deleted meanwhile.
+    ///
+    /// # Errors
+    /// What reading its size can raise.
+    pub(super) fn snapshot(&self, own: &OwnSnapshot, state: State) -> Result<Option<Object>, Fault> {
+        let Some(allocated) = present(own.handle.allocated_size())? else { return Ok(None) };
+        let (attributes, uuid) = (&own.attributes, own.handle.uuid());
+        let creating = state == State::Creating;
+        Ok(Some(object(json!({
+            "allocated_size": if creating { Value::Null } else { allocated.into() },
+            "drive": reference("drives", own.handle.drive_uuid()),
+            "grantees": self.grantees(own),
+            "meta": attributes.meta(),
+            "name": own.name,
+            "owner": reference("user", own.owner),
+            "permissions": self.permissions(own),
+            "resource_uri": uri("snapshots", uuid),
+            "status": if creating { "creating" } else { "available" },
+            "tags": references("tags", &self.view.tags(own)),
+            "timestamp": attributes.timestamp().map(|timestamp| timestamp.to_string()),
+            "uuid": uuid.to_string(),
+        }))))
+    }
 
-impl Api {
     /// A drive as the short list has it.
     pub(super) fn drive_in_short(&self, own: &OwnDrive) -> Object {
-        let attributes = &own.attributes;
+        let uuid = own.handle.uuid();
         object(json!({
-            "owner": attributes.owner().map(|owner| reference("user", owner)),
-            "resource_uri": uri("drives", own.drive.uuid()),
+            "owner": reference("user", own.owner),
+            "resource_uri": uri("drives", uuid),
             "status": self.status(own, State::Now),
-            "uuid": own.drive.uuid().to_string(),
+            "uuid": uuid.to_string(),
         }))
     }
 
@@ -83,36 +88,38 @@ impl Api {
     /// # Errors
     /// What reading its sizes can raise.
     pub(super) fn drive(&self, own: &OwnDrive, state: State) -> Result<Option<Object>, Fault> {
-        let read = own.drive.info().and_then(|info| Ok((info, own.drive.snapshots()?)));
-        let Some((info, mut snapshots)) = present(read)? else { return Ok(None) };
-        snapshots.reverse();
-        let attributes = &own.attributes;
+        let read = own.handle.info().and_then(|info| Ok((info, own.handle.snapshots()?)));
+        let Some((info, snapshots)) = present(read)? else { return Ok(None) };
+        // What a job took for itself alone is nobody's to see.
+        let seen = |uuid: &Uuid| self.view.find(&self.api.snapshots, *uuid, Permission::List).is_ok();
+        let snapshots: Vec<Uuid> = snapshots.iter().rev().map(Snapshot::uuid).filter(seen).collect();
+        let (attributes, uuid) = (&own.attributes, own.handle.uuid());
         let busy = matches!(state, State::Creating | State::Cloning);
         Ok(Some(object(json!({
             "affinities": attributes.affinities(),
             "allow_multimount": attributes.allows_multimount(),
-            "grantees": [],
+            "grantees": self.grantees(own),
             "jobs": [],
             "licenses": [],
             "media": attributes.media(),
             "meta": attributes.meta(),
             "mounted_on": [],
             "name": own.name,
-            "owner": attributes.owner().map(|owner| reference("user", owner)),
-            "permissions": [],
+            "owner": reference("user", own.owner),
+            "permissions": self.permissions(own),
             "remote_snapshots": [],
-            "resource_uri": uri("drives", own.drive.uuid()),
+            "resource_uri": uri("drives", uuid),
             "runtime": {
                 "is_snapshotable": if busy { Value::Null } else { true.into() },
                 "snapshots_allocated_size": info.snapshots_allocated_bytes,
                 "storage_type": attributes.storage_type(),
             },
             "size": info.size_bytes,
-            "snapshots": snapshots.iter().map(|snapshot| reference("snapshots", snapshot.uuid())).collect::<Vec<_>>(),
+            "snapshots": references("snapshots", &snapshots),
             "status": self.status(own, state),
             "storage_type": attributes.storage_type(),
-            "tags": tags(&attributes.tags()),
-            "uuid": own.drive.uuid().to_string(),
+            "tags": references("tags", &self.view.tags(own)),
+            "uuid": uuid.to_string(),
         }))))
     }
 
@@ -121,8 +128,28 @@ impl Api {
             State::Creating => "creating",
             State::Cloning => "cloning_dst",
             State::Resizing => "resizing",
-            State::Now if (self.connections)(own.drive.uuid()) > 0 => "mounted",
+            State::Now if (self.api.connections)(own.handle.uuid()) > 0 => "mounted",
             State::Now => "unmounted",
         }
+    }
+
+    /// What the caller may do with what is somebody else's.
+    fn permissions<H: Item>(&self, own: &Own<H>) -> Value {
+        self.view.permissions(own).into_iter().map(Permission::name).collect()
+    }
+
+    /// Whom the caller lets do what.
+    fn grantees<H: Item>(&self, own: &Own<H>) -> Value {
+        if !self.view.is_own(own) {
+            return Value::Array(Vec::new());
+        }
+        let grantees = self.view.grantees(own).into_iter();
+        grantees
+            .map(|(user, permissions)| {
+                let permissions: Value = permissions.into_iter().map(Permission::name).collect();
+                let user = json!({"email": null, "resource_uri": uri("user", user), "uuid": user.to_string()});
+                json!({"permissions": permissions, "user": user})
+            })
+            .collect()
     }
 }

@@ -6,7 +6,7 @@ use super::session::Session;
 use super::{log, size};
 use crate::Store;
 use crate::node::accounts::{Account, Accounts, new_password};
-use crate::node::api::{Api, BASE};
+use crate::node::api::{Api, BASE, Limits as ApiLimits};
 use crate::node::failure::{Failure, FailureKind};
 use crate::node::http::{HttpOptions, HttpServer};
 use crate::node::nbd::{Address, Limits, Server, ServerOptions, TlsConfig};
@@ -104,7 +104,8 @@ pub(super) fn run(session: &Session, args: &ServeArgs) -> Result<Reply, Failure>
         let first = first_account(&accounts)?;
         let server = Arc::new(Server::start(store, options(args)?)?);
         let connections = Arc::clone(&server);
-        let api = Arc::new(Api::new(store, accounts, Arc::new(move |drive| connections.connections_of(drive))));
+        let api =
+            Arc::new(Api::new(store, accounts, Arc::new(move |drive| connections.connections_of(drive)), ApiLimits::default())?);
         let http = HttpOptions { addresses: args.http.clone(), insecure: args.insecure, ..HttpOptions::default() };
         let http = HttpServer::start(&api, &http)?;
         say_where(session, args, store, &server, &http, first.as_ref())?;

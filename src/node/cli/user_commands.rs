@@ -2,9 +2,11 @@
 
 use super::output::{Document, Reply};
 use super::session::Session;
+use super::size;
 use super::table::{Align, aligned};
 use crate::Store;
 use crate::node::accounts::{Account, Accounts, new_password};
+use crate::node::api::{BACKUP, STORAGE_TYPES};
 use crate::node::failure::{Failure, FailureKind};
 use crate::node::service::stores::STORE_FILE;
 use clap::{Args, Subcommand};
@@ -37,11 +39,53 @@ enum UserCommand {
         /// Which
         email: String,
     },
+    /// Say how much an account may have; what is not named stays as it is
+    Limit {
+        /// Which
+        email: String,
+        /// Snapshots; "default" for what the node lets everybody have
+        #[arg(long, value_name = "COUNT", value_parser = count_or_default)]
+        snapshots: Option<Count>,
+        /// Snapshots of one drive
+        #[arg(long, value_name = "COUNT", value_parser = count_or_default)]
+        snapshots_per_drive: Option<Count>,
+        /// Remote snapshots
+        #[arg(long, value_name = "COUNT", value_parser = count_or_default)]
+        remote_snapshots: Option<Count>,
+        /// Bytes of a class of storage; "default" for no limit; can be given several times
+        #[arg(long, value_name = "CLASS=SIZE", value_parser = class_and_size)]
+        bytes: Vec<(String, Option<u64>)>,
+        /// Bytes of a class of storage that were paid for: what is used beyond them is burst; can be given several times
+        #[arg(long, value_name = "CLASS=SIZE", value_parser = class_and_size)]
+        subscribe: Vec<(String, Option<u64>)>,
+    },
     /// Delete an account; its drives and snapshots stay
     Delete {
         /// Which
         email: String,
     },
+}
+
+/// A count, or what the node lets everybody have.
+type Count = Option<u64>;
+
+const DEFAULT: &str = "default";
+
+fn count_or_default(text: &str) -> Result<Count, String> {
+    if text == DEFAULT {
+        Ok(None)
+    } else {
+        text.parse().map(Some).map_err(|error| format!("neither a count nor \"{DEFAULT}\": {error}"))
+    }
+}
+
+fn class_and_size(text: &str) -> Result<(String, Option<u64>), String> {
+    let (class, bytes) = text.split_once('=').ok_or("it is CLASS=SIZE")?;
+    if !STORAGE_TYPES.contains(&class) && class != BACKUP {
+        return Err(format!("there is no class {class:?}: it is {} or {BACKUP}", STORAGE_TYPES.join(", ")));
+    }
+    let bytes = if bytes == DEFAULT { None } else { Some(size::parse(bytes)?) };
+    Ok((class.to_owned(), bytes))
 }
 
 pub(super) fn run(session: &Session, args: &UserArgs) -> Result<Reply, Failure> {
@@ -78,6 +122,23 @@ fn answer(store: &Store, command: &UserCommand) -> Result<Reply, Failure> {
             accounts.set_password(account.uuid, &password)?;
             told(&account, made_up.then_some(&password))
         }
+        UserCommand::Limit { email, snapshots, snapshots_per_drive, remote_snapshots, bytes, subscribe } => {
+            let account = find(email)?;
+            let mut limits = account.limits;
+            limits.snapshots = snapshots.unwrap_or(limits.snapshots);
+            limits.snapshots_per_drive = snapshots_per_drive.unwrap_or(limits.snapshots_per_drive);
+            limits.remote_snapshots = remote_snapshots.unwrap_or(limits.remote_snapshots);
+            for (all, changed) in [(&mut limits.bytes, bytes), (&mut limits.subscribed, subscribe)] {
+                for (class, bytes) in changed {
+                    match bytes {
+                        Some(bytes) => all.insert(class.clone(), *bytes),
+                        None => all.remove(class),
+                    };
+                }
+            }
+            accounts.set_limits(account.uuid, limits)?;
+            told(&find(email)?, None)
+        }
         UserCommand::Delete { email } => {
             let account = find(email)?;
             accounts.delete(account.uuid)?;
@@ -107,5 +168,6 @@ fn told(account: &Account, password: Option<&String>) -> Document {
 }
 
 fn described(account: &Account) -> Value {
-    json!({"uuid": account.uuid.to_string(), "email": account.email, "timestamp": account.made().to_string()})
+    let limits = serde_json::to_value(&account.limits).expect("plain data");
+    json!({"uuid": account.uuid.to_string(), "email": account.email, "timestamp": account.made().to_string(), "limits": limits})
 }

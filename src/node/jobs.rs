@@ -1,0 +1,351 @@
+//! How does what takes several commits happen wholly, or not at all?
+//!
+//! A job is written down before its first step, with all of its steps. Every step can be done again: one that was done does nothing the
+//! second time. So a node that ended in the middle goes on where it was, and a step that cannot be done undoes those before it.
+//!
+//! 1. A job that began is finished, or undone, before the node that begins next serves anybody.
+//! 2. What a job deleted is not undeleted: deletion fails by the device alone, and goes on at the next start.
+
+use crate::node::failure::Failure;
+use crate::node::records::{Record, Records, word};
+use crate::node::timestamp::Timestamp;
+use crate::{Drive, DriveOptions, Error, ErrorKind, SnapshotOptions, Store};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// How long a job that ended is remembered.
+pub const REMEMBERED: Duration = Duration::from_secs(3 * 24 * 60 * 60);
+
+/// What a job is about, as the API names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Operation {
+    /// Drives are made.
+    DriveCreate,
+    /// A drive, or snapshot, becomes another drive.
+    DriveClone,
+    /// A drive gets another description and another size.
+    DriveEdit,
+    /// Drives are deleted, and their snapshots.
+    DriveDelete,
+    /// Snapshots are deleted.
+    SnapshotDelete,
+    /// Objects get a tag, or lose it.
+    TagEdit,
+}
+
+/// Where a job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// It began.
+    Started,
+    /// All was done.
+    Success,
+    /// Something could not be done, and the rest was undone.
+    Error,
+}
+
+impl Operation {
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> String {
+        word(self)
+    }
+}
+
+impl JobState {
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> String {
+        word(self)
+    }
+}
+
+/// A part of a job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum Step {
+    /// Makes a drive.
+    CreateDrive {
+        /// Its identity.
+        uuid: Uuid,
+        /// Its name.
+        name: String,
+        /// Its size.
+        size_bytes: u64,
+        /// Its attributes.
+        attributes: String,
+    },
+    /// Makes a snapshot that only this job knows.
+    Freeze {
+        /// Of which drive.
+        drive: Uuid,
+        /// Its identity.
+        uuid: Uuid,
+    },
+    /// Makes a drive of a snapshot.
+    Clone {
+        /// Of which snapshot.
+        snapshot: Uuid,
+        /// Its identity.
+        uuid: Uuid,
+        /// Its name.
+        name: String,
+        /// Its size.
+        size_bytes: u64,
+        /// Its attributes.
+        attributes: String,
+    },
+    /// Gives a drive a size.
+    Resize {
+        /// Which.
+        drive: Uuid,
+        /// Its size.
+        size_bytes: u64,
+    },
+    /// Gives a drive a name and attributes.
+    DescribeDrive {
+        /// Which.
+        drive: Uuid,
+        /// What it is to be.
+        to: Description,
+        /// What it was.
+        from: Description,
+    },
+    /// Gives a snapshot a name and attributes.
+    DescribeSnapshot {
+        /// Which.
+        snapshot: Uuid,
+        /// What it is to be.
+        to: Description,
+        /// What it was.
+        from: Description,
+    },
+    /// Deletes a drive; its snapshots are deleted by steps of their own.
+    DeleteDrive {
+        /// Which.
+        drive: Uuid,
+    },
+    /// Deletes a snapshot.
+    DeleteSnapshot {
+        /// Which.
+        snapshot: Uuid,
+    },
+}
+
+/// A name and attributes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Description {
+    /// The name.
+    pub name: String,
+    /// The attributes; none if they are somebody else's, and stay as they are.
+    pub attributes: Option<String>,
+}
+
+/// Something that takes several steps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// Whose it is.
+    pub owner: Uuid,
+    /// What it is about.
+    pub operation: Operation,
+    /// Where it stands.
+    pub state: JobState,
+    /// The drives and snapshots that it is about, as URIs.
+    pub resources: Vec<String>,
+    /// When it began.
+    pub created: Timestamp,
+    /// When it last got further.
+    pub modified: Timestamp,
+    /// Why it could not be done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// What is to be done; nothing once it ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    steps: Vec<Step>,
+}
+
+impl Record for Job {
+    const KIND: &'static str = "job";
+}
+
+impl Job {
+    /// A job that begins now.
+    #[must_use]
+    pub fn new(owner: Uuid, operation: Operation, resources: Vec<String>, steps: Vec<Step>) -> Self {
+        let now = Timestamp::now();
+        Self { owner, operation, state: JobState::Started, resources, created: now, modified: now, error: None, steps }
+    }
+}
+
+/// The jobs of a node.
+pub struct Jobs {
+    store: Store,
+    records: Records<Job>,
+}
+
+impl Jobs {
+    /// Reads the jobs of a store, and ends those that began and did not end.
+    ///
+    /// # Errors
+    /// `Io`, `Corrupt`, `NoSpace`
+    pub fn of(store: &Store) -> Result<Self, Failure> {
+        let jobs = Self { store: store.clone(), records: Records::of(store)? };
+        for (uuid, job) in jobs.records.some(|job| job.state == JobState::Started) {
+            tracing::info!(job = %uuid, operation = ?job.operation, "going on with a job that was interrupted");
+            // Whether it was undone, and why, the job itself says.
+            if let Err(failure) = jobs.execute(uuid, job)
+                && jobs.records.find(uuid).is_some_and(|job| job.state == JobState::Started)
+            {
+                return Err(failure);
+            }
+        }
+        jobs.forget()?;
+        Ok(jobs)
+    }
+
+    /// Does a job, and remembers it under that uuid.
+    ///
+    /// # Errors
+    /// Those of its steps; then nothing was changed, but by what had been deleted.
+    pub fn run(&self, uuid: Uuid, job: Job) -> Result<(), Failure> {
+        self.forget()?;
+        self.records.set(uuid, job.clone())?;
+        self.execute(uuid, job)
+    }
+
+    /// Does what takes but one step: the engine's own commit makes it whole.
+    ///
+    /// # Errors
+    /// Those of the step.
+    pub fn step(&self, step: &Step) -> Result<(), Failure> {
+        Ok(step.apply(&self.store)?)
+    }
+
+    /// The job of that uuid.
+    #[must_use]
+    pub fn find(&self, uuid: Uuid) -> Option<Job> {
+        self.records.find(uuid)
+    }
+
+    /// The jobs that are wanted, in order of creation.
+    #[must_use]
+    pub fn some(&self, wanted: impl Fn(&Job) -> bool) -> Vec<(Uuid, Job)> {
+        self.records.some(wanted)
+    }
+
+    fn execute(&self, uuid: Uuid, mut job: Job) -> Result<(), Failure> {
+        let steps = std::mem::take(&mut job.steps);
+        let error = self.all_or_none(&steps)?;
+        job.state = if error.is_none() { JobState::Success } else { JobState::Error };
+        job.error = error.as_ref().map(ToString::to_string);
+        job.modified = Timestamp::now();
+        self.records.set(uuid, job)?;
+        error.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// Does all steps, or undoes them and says why. Fails if neither can be: then the next start tries again.
+    fn all_or_none(&self, steps: &[Step]) -> Result<Option<Error>, Failure> {
+        for (index, step) in steps.iter().enumerate() {
+            if let Err(error) = step.apply(&self.store) {
+                if steps[..=index].iter().any(Step::is_deletion) {
+                    return Err(error.into());
+                }
+                for done in steps[..=index].iter().rev() {
+                    done.undo(&self.store)?;
+                }
+                return Ok(Some(error));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Forgets jobs that ended long ago.
+    fn forget(&self) -> Result<(), Failure> {
+        let limit = Timestamp::now().before(REMEMBERED);
+        let old = |job: &Job| job.state != JobState::Started && job.modified < limit;
+        if self.records.any(old) {
+            for (uuid, _) in self.records.some(old) {
+                self.records.delete(uuid)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Step {
+    fn apply(&self, store: &Store) -> Result<(), Error> {
+        match self {
+            Self::CreateDrive { uuid, name, size_bytes, attributes } => {
+                let options = DriveOptions::new(*size_bytes).name(name).attributes(attributes.as_bytes()).uuid(*uuid);
+                unless(ErrorKind::AlreadyExists, store.create_drive(options).map(drop))
+            }
+            Self::Freeze { drive, uuid } => {
+                let options = SnapshotOptions::named("").uuid(*uuid);
+                unless(ErrorKind::AlreadyExists, store.drive(*drive)?.snapshot(options).map(drop))
+            }
+            Self::Clone { snapshot, uuid, name, size_bytes, attributes } => match store.drive(*uuid) {
+                Ok(drive) => resize(&drive, *size_bytes),
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    let options = DriveOptions::new(*size_bytes).name(name).attributes(attributes.as_bytes()).uuid(*uuid);
+                    store.snapshot(*snapshot)?.clone_drive(options).map(drop)
+                }
+                Err(error) => Err(error),
+            },
+            Self::Resize { drive, size_bytes } => resize(&store.drive(*drive)?, *size_bytes),
+            Self::DescribeDrive { drive, to, .. } => describe_drive(store, *drive, to),
+            Self::DescribeSnapshot { snapshot, to, .. } => describe_snapshot(store, *snapshot, to),
+            Self::DeleteDrive { drive } => unless(ErrorKind::NotFound, store.drive(*drive).and_then(|drive| drive.delete())),
+            Self::DeleteSnapshot { snapshot } => {
+                unless(ErrorKind::NotFound, store.snapshot(*snapshot).and_then(|snapshot| snapshot.delete()))
+            }
+        }
+    }
+
+    fn is_deletion(&self) -> bool {
+        matches!(self, Self::DeleteDrive { .. } | Self::DeleteSnapshot { .. })
+    }
+
+    /// Takes back what the step did. A size stays: whoever makes a drive smaller loses what is in it.
+    fn undo(&self, store: &Store) -> Result<(), Error> {
+        match self {
+            Self::CreateDrive { uuid, .. } | Self::Clone { uuid, .. } => Self::DeleteDrive { drive: *uuid }.apply(store),
+            Self::Freeze { uuid, .. } => Self::DeleteSnapshot { snapshot: *uuid }.apply(store),
+            Self::DescribeDrive { drive, from, .. } => unless(ErrorKind::NotFound, describe_drive(store, *drive, from)),
+            Self::DescribeSnapshot { snapshot, from, .. } => {
+                unless(ErrorKind::NotFound, describe_snapshot(store, *snapshot, from))
+            }
+            Self::Resize { .. } | Self::DeleteDrive { .. } | Self::DeleteSnapshot { .. } => Ok(()),
+        }
+    }
+}
+
+fn describe_drive(store: &Store, drive: Uuid, description: &Description) -> Result<(), Error> {
+    let drive = store.drive(drive)?;
+    match &description.attributes {
+        Some(attributes) => drive.describe(&description.name, attributes.as_bytes()),
+        None => drive.rename(&description.name),
+    }
+}
+
+fn describe_snapshot(store: &Store, snapshot: Uuid, description: &Description) -> Result<(), Error> {
+    let snapshot = store.snapshot(snapshot)?;
+    match &description.attributes {
+        Some(attributes) => snapshot.describe(&description.name, attributes.as_bytes()),
+        None => snapshot.rename(&description.name),
+    }
+}
+
+fn resize(drive: &Drive, size_bytes: u64) -> Result<(), Error> {
+    if drive.size_bytes()? == size_bytes { Ok(()) } else { drive.resize(size_bytes) }
+}
+
+/// An error of that kind says that it was done before.
+fn unless(kind: ErrorKind, result: Result<(), Error>) -> Result<(), Error> {
+    match result {
+        Err(error) if error.kind() == kind => Ok(()),
+        other => other,
+    }
+}
