@@ -357,7 +357,8 @@ fn find(path: &str) -> Option<(&'static Route, &str)> {
     }
     let fits = |route: &&Route| {
         let parts: Vec<&str> = route.path.split('/').collect();
-        parts.len() == words.len() && parts.iter().zip(&words).all(|(part, word)| *part == "*" || part == word)
+        parts.len() == words.len()
+            && parts.iter().zip(&words).all(|(part, word)| part == word || (*part == "*" && !word.is_empty()))
     };
     let route = ROUTES.iter().find(fits)?;
     let at = route.path.split('/').position(|part| part == "*")?;
