@@ -46,7 +46,7 @@ const THREADS: u64 = 2;
 /// Fewer would be no test.
 const CUTS_MIN: u64 = 20_000;
 /// What power cuts must have met: every kind of operation in flight, and stores that were found at moments of every kind.
-const MET: [&str; 28] = [
+const MET: [&str; 30] = [
     "rotted",
     "CreateDrive",
     "Write",
@@ -55,6 +55,7 @@ const MET: [&str; 28] = [
     "Resize",
     "RenameDrive",
     "DriveAttributes",
+    "DescribeDrive",
     "Revert",
     "DeleteDrive",
     "Bookmark",
@@ -63,6 +64,7 @@ const MET: [&str; 28] = [
     "Clone",
     "RenameSnapshot",
     "SnapshotAttributes",
+    "DescribeSnapshot",
     "DeleteSnapshot",
     "SetNote",
     "DeleteNote",

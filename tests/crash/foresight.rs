@@ -45,6 +45,11 @@ impl Operation {
                 let index = model.index_of(*drive);
                 model.drives[index].attributes.clone_from(bytes);
             }
+            Self::DescribeDrive { drive, name, bytes } => {
+                let index = model.index_of(*drive);
+                model.drives[index].name.clone_from(name);
+                model.drives[index].attributes.clone_from(bytes);
+            }
             Self::Revert { drive, snapshot } => foresee_revert(model, *drive, *snapshot, store)?,
             Self::DeleteDrive { drive } => {
                 let index = model.index_of(*drive);
@@ -85,6 +90,11 @@ impl Operation {
             }
             Self::SnapshotAttributes { snapshot, bytes } => {
                 let index = model.snapshot_index_of(*snapshot);
+                model.snapshots[index].attributes.clone_from(bytes);
+            }
+            Self::DescribeSnapshot { snapshot, name, bytes } => {
+                let index = model.snapshot_index_of(*snapshot);
+                model.snapshots[index].name.clone_from(name);
                 model.snapshots[index].attributes.clone_from(bytes);
             }
             Self::DeleteSnapshot { snapshot } => {

@@ -53,6 +53,12 @@ pub enum Operation {
         drive: Uuid,
         bytes: Vec<u8>,
     },
+    /// A name and attributes at once.
+    DescribeDrive {
+        drive: Uuid,
+        name: String,
+        bytes: Vec<u8>,
+    },
     Revert {
         drive: Uuid,
         snapshot: Uuid,
@@ -84,6 +90,12 @@ pub enum Operation {
     },
     SnapshotAttributes {
         snapshot: Uuid,
+        bytes: Vec<u8>,
+    },
+    /// A name and attributes at once.
+    DescribeSnapshot {
+        snapshot: Uuid,
+        name: String,
         bytes: Vec<u8>,
     },
     DeleteSnapshot {
@@ -137,6 +149,7 @@ impl Operation {
             Self::Resize { drive, size } => store.drive(*drive)?.resize(*size),
             Self::RenameDrive { drive, name } => store.drive(*drive)?.rename(name),
             Self::DriveAttributes { drive, bytes } => store.drive(*drive)?.set_attributes(bytes),
+            Self::DescribeDrive { drive, name, bytes } => store.drive(*drive)?.describe(name, bytes),
             Self::Revert { drive, snapshot } => store.drive(*drive)?.revert_to(&store.snapshot(*snapshot)?),
             Self::DeleteDrive { drive } => store.drive(*drive)?.delete(),
             Self::Bookmark { drive, name } => store.drive(*drive)?.bookmark(name).map(drop),
@@ -152,6 +165,7 @@ impl Operation {
             }
             Self::RenameSnapshot { snapshot, name } => store.snapshot(*snapshot)?.rename(name),
             Self::SnapshotAttributes { snapshot, bytes } => store.snapshot(*snapshot)?.set_attributes(bytes),
+            Self::DescribeSnapshot { snapshot, name, bytes } => store.snapshot(*snapshot)?.describe(name, bytes),
             Self::DeleteSnapshot { snapshot } => store.snapshot(*snapshot)?.delete(),
             Self::SetNote { note, bytes } => store.set_note(*note, bytes),
             Self::DeleteNote { note } => store.delete_note(*note),
@@ -172,6 +186,7 @@ impl Operation {
             Self::Resize { .. } => "Resize",
             Self::RenameDrive { .. } => "RenameDrive",
             Self::DriveAttributes { .. } => "DriveAttributes",
+            Self::DescribeDrive { .. } => "DescribeDrive",
             Self::Revert { .. } => "Revert",
             Self::DeleteDrive { .. } => "DeleteDrive",
             Self::Bookmark { .. } => "Bookmark",
@@ -180,6 +195,7 @@ impl Operation {
             Self::Clone { .. } => "Clone",
             Self::RenameSnapshot { .. } => "RenameSnapshot",
             Self::SnapshotAttributes { .. } => "SnapshotAttributes",
+            Self::DescribeSnapshot { .. } => "DescribeSnapshot",
             Self::DeleteSnapshot { .. } => "DeleteSnapshot",
             Self::SetNote { .. } => "SetNote",
             Self::DeleteNote { .. } => "DeleteNote",

@@ -40,6 +40,9 @@ fn words(operation: &Operation, model: &Model) -> String {
         Operation::Resize { drive: uuid, size } => format!("resize {} to {}", drive(uuid), place(*size)),
         Operation::RenameDrive { drive: uuid, name } => format!("rename {} to {name}", drive(uuid)),
         Operation::DriveAttributes { drive: uuid, bytes } => format!("{} bytes of attributes to {}", bytes.len(), drive(uuid)),
+        Operation::DescribeDrive { drive: uuid, name, bytes } => {
+            format!("name {name} and {} bytes of attributes to {}", bytes.len(), drive(uuid))
+        }
         Operation::Revert { drive: uuid, snapshot: to } => format!("revert {} to {}", drive(uuid), snapshot(to)),
         Operation::DeleteDrive { drive: uuid } => format!("delete drive {}", drive(uuid)),
         Operation::Bookmark { drive: uuid, name } => format!("bookmark {} as {name}", drive(uuid)),
@@ -58,6 +61,9 @@ fn words(operation: &Operation, model: &Model) -> String {
         Operation::RenameSnapshot { snapshot: uuid, name } => format!("rename {} to {name}", snapshot(uuid)),
         Operation::SnapshotAttributes { snapshot: uuid, bytes } => {
             format!("{} bytes of attributes to {}", bytes.len(), snapshot(uuid))
+        }
+        Operation::DescribeSnapshot { snapshot: uuid, name, bytes } => {
+            format!("name {name} and {} bytes of attributes to {}", bytes.len(), snapshot(uuid))
         }
         Operation::DeleteSnapshot { snapshot: uuid } => format!("delete snapshot {}", snapshot(uuid)),
         Operation::SetNote { note, bytes } => format!("{} bytes of {} to note {note}", bytes.len(), content(bytes)),

@@ -209,12 +209,14 @@ impl Workload {
 
     fn describing(&mut self, model: &Model) -> Option<Operation> {
         let bytes = vec![7; self.dice.within(0..3000) as usize];
-        Some(match self.dice.within(0..7) {
+        Some(match self.dice.within(0..9) {
             0 => Operation::RenameDrive { drive: self.drive(model)?.uuid, name: self.name("d") },
             1 => Operation::RenameSnapshot { snapshot: self.snapshot(model)?.uuid, name: self.name("s") },
             2 => Operation::DriveAttributes { drive: self.drive(model)?.uuid, bytes },
             3 => Operation::SnapshotAttributes { snapshot: self.snapshot(model)?.uuid, bytes },
-            4 | 5 => self.set_note(model),
+            4 => Operation::DescribeDrive { drive: self.drive(model)?.uuid, name: self.name("d"), bytes },
+            5 => Operation::DescribeSnapshot { snapshot: self.snapshot(model)?.uuid, name: self.name("s"), bytes },
+            6 | 7 => self.set_note(model),
             _ => Operation::DeleteNote { note: self.dice.pick(&model.notes)?.uuid },
         })
     }

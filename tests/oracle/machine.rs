@@ -516,7 +516,13 @@ impl Machine {
         let Some((index, handle)) = self.drive(drive)? else { return Ok(()) };
         self.tell(format!("{length} bytes of attributes to {}", self.named(index)));
         let bytes = vec![length as u8; length.into()];
-        done("set_attributes", handle.set_attributes(&bytes))?;
+        if length % 2 == 0 {
+            done("set_attributes", handle.set_attributes(&bytes))?;
+        } else {
+            let name = format!("described {}", length % 8);
+            done("describe", handle.describe(&name, &bytes))?;
+            self.model.drives[index].name = name;
+        }
         self.model.drives[index].attributes = bytes;
         Ok(())
     }
@@ -525,7 +531,13 @@ impl Machine {
         let Some((index, handle)) = self.snapshot_handle(snapshot)? else { return Ok(()) };
         self.tell(format!("{length} bytes of attributes to {}", self.model.snapshots[index].name));
         let bytes = vec![length as u8; length.into()];
-        done("set_attributes", handle.set_attributes(&bytes))?;
+        if length % 2 == 0 {
+            done("set_attributes", handle.set_attributes(&bytes))?;
+        } else {
+            let name = format!("described {}", length % 8);
+            done("describe", handle.describe(&name, &bytes))?;
+            self.model.snapshots[index].name = name;
+        }
         self.model.snapshots[index].attributes = bytes;
         Ok(())
     }

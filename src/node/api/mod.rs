@@ -16,6 +16,7 @@ mod fault;
 mod fields;
 mod filter;
 mod jobs;
+mod manual;
 mod naming;
 mod openapi;
 mod page;
@@ -101,6 +102,15 @@ impl From<Fault> for Answer {
     }
 }
 
+/// What anybody may read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Open {
+    /// For programs.
+    Json(String),
+    /// For people.
+    Html(String),
+}
+
 /// How many NBD connections use a drive.
 pub type Connections = Arc<dyn Fn(Uuid) -> usize + Send + Sync>;
 
@@ -156,6 +166,16 @@ impl Api {
     #[must_use]
     pub fn answer(&self, caller: &Account, call: &Call) -> Answer {
         routes::answer(self, caller, call)
+    }
+
+    /// What anybody may read: how the API is to be used, for programs and for people.
+    #[must_use]
+    pub fn open(path: &str) -> Option<Open> {
+        match path.strip_prefix(BASE)?.trim_matches('/') {
+            openapi::PATH => Some(Open::Json(openapi::openapi().to_string())),
+            manual::PATH => Some(Open::Html(manual::manual())),
+            _ => None,
+        }
     }
 
     /// Takes what the engine says of a thing; nothing if it is not there any more.

@@ -15,7 +15,8 @@ use serde_json::{Map, Value, json};
 /// Where the document is.
 pub const PATH: &str = "openapi.json";
 
-const KINDS: [&Kind; 13] =
+/// Every kind of object.
+pub const KINDS: [&Kind; 13] =
     [&ACL, &BALANCE, &CAPABILITIES, &CLONE, &DRIVE, &DRIVE_IN_SHORT, &JOB, &LOCATION, &PROFILE, &SERVER, &SNAPSHOT, &TAG, &USAGE];
 
 /// `GET /openapi.json`
