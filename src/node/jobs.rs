@@ -349,3 +349,96 @@ fn unless(kind: ErrorKind, result: Result<(), Error>) -> Result<(), Error> {
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Description, Job, JobState, Jobs, Operation, Step};
+    use crate::node::records::Records;
+    use crate::{DriveOptions, MemoryDevice, SnapshotOptions, Store};
+    use std::sync::Arc;
+    use uuid::Uuid;
+
+    const NODE: Uuid = Uuid::from_u128(1);
+    const SOURCE: Uuid = Uuid::from_u128(2);
+    const KEPT: Uuid = Uuid::from_u128(3);
+    const MADE: Uuid = Uuid::from_u128(4);
+    const OTHER: Uuid = Uuid::from_u128(5);
+    const BETWEEN: Uuid = Uuid::from_u128(6);
+    const JOB: Uuid = Uuid::from_u128(7);
+
+    fn store() -> Store {
+        let device = MemoryDevice::new(1 << 30).expect("memory");
+        let store = Store::options().create_on(Arc::new(device)).expect("a store");
+        let source = store.create_drive(DriveOptions::new(1 << 20).name("source").uuid(SOURCE)).expect("a drive");
+        source.write_at(b"content", 4096).expect("a write");
+        source.snapshot(SnapshotOptions::named("kept").uuid(KEPT)).expect("a snapshot");
+        store
+    }
+
+    fn description(name: &str) -> Description {
+        Description { name: name.into(), attributes: Some("{}".into()) }
+    }
+
+    fn clone(snapshot: Uuid, size_bytes: u64) -> Step {
+        Step::Clone { snapshot, uuid: MADE, name: "made".into(), size_bytes, attributes: "{}".into() }
+    }
+
+    fn create(uuid: Uuid, size_bytes: u64) -> Step {
+        Step::CreateDrive { uuid, name: "made".into(), size_bytes, attributes: "{}".into() }
+    }
+
+    /// What is there: names and sizes of drives, and names of snapshots.
+    fn picture(store: &Store) -> String {
+        let drives = store.drives().into_iter().map(|drive| {
+            let info = drive.info().expect("a drive");
+            format!("{} {} KiB", info.name, info.size_bytes >> 10)
+        });
+        let snapshots = store.snapshots().into_iter().map(|snapshot| snapshot.name().expect("a snapshot"));
+        format!("{} | {}", drives.collect::<Vec<_>>().join(", "), snapshots.collect::<Vec<_>>().join(", "))
+    }
+
+    /// Whatever was done when the node ended, and then once more within each step, the next start makes it the same.
+    fn check(steps: &[Step], expected: &str) {
+        for done in 0..=steps.len() {
+            let store = store();
+            let records = Records::of(&store).expect("no jobs");
+            records.set(JOB, Job::new(NODE, Operation::DriveClone, Vec::new(), steps.to_vec())).expect("a note");
+            for step in &steps[..done] {
+                // One that cannot be done is where the node ended.
+                if step.apply(&store).is_err() {
+                    break;
+                }
+            }
+            for start in 0..2 {
+                let jobs = Jobs::of(&store).expect("jobs");
+                assert_eq!(picture(&store), expected, "{done} steps were done, start {start}");
+                assert_ne!(jobs.find(JOB).map(|job| job.state), Some(JobState::Started));
+            }
+            assert!(store.check().expect("a check").is_clean());
+        }
+    }
+
+    #[test]
+    fn what_was_interrupted_is_finished() {
+        let freeze = Step::Freeze { drive: SOURCE, uuid: BETWEEN };
+        let thaw = Step::DeleteSnapshot { snapshot: BETWEEN };
+        check(&[freeze, clone(BETWEEN, 2 << 20), thaw], "source 1024 KiB, made 2048 KiB | kept");
+        check(&[clone(KEPT, 1 << 20)], "source 1024 KiB, made 1024 KiB | kept");
+        check(&[create(MADE, 1 << 20), create(OTHER, 4096)], "source 1024 KiB, made 1024 KiB, made 4 KiB | kept");
+        check(&[Step::DeleteSnapshot { snapshot: KEPT }, Step::DeleteDrive { drive: SOURCE }], " | ");
+        let described = Step::DescribeDrive { drive: SOURCE, to: description("new"), from: description("source") };
+        check(&[described, Step::Resize { drive: SOURCE, size_bytes: 2 << 20 }], "new 2048 KiB | kept");
+        let described = Step::DescribeSnapshot { snapshot: KEPT, to: description("new"), from: description("kept") };
+        check(&[described], "source 1024 KiB | new");
+    }
+
+    #[test]
+    fn what_cannot_be_finished_is_undone() {
+        let unchanged = "source 1024 KiB | kept";
+        check(&[create(MADE, 4096), create(OTHER, 0)], unchanged);
+        check(&[Step::Freeze { drive: SOURCE, uuid: BETWEEN }, clone(BETWEEN, 0)], unchanged);
+        check(&[Step::Freeze { drive: MADE, uuid: BETWEEN }, clone(BETWEEN, 4096)], unchanged);
+        let described = Step::DescribeDrive { drive: SOURCE, to: description("new"), from: description("source") };
+        check(&[described, Step::Resize { drive: SOURCE, size_bytes: 0 }], unchanged);
+    }
+}
