@@ -12,7 +12,7 @@ mod client;
 mod command;
 #[path = "nbd_ways_in/memory.rs"]
 mod memory;
-#[path = "nbd_ways_in/process.rs"]
+#[path = "serving/process.rs"]
 mod process;
 #[path = "nbd_ways_in/sockets.rs"]
 mod sockets;

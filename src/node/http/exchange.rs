@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
+use hyper::ext::ReasonPhrase;
 use hyper::header::{
     ACCEPT, ALLOW, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
 };
@@ -102,6 +103,11 @@ fn response(answer: Answer, method: &Method, id: Uuid) -> Response<Full<Bytes>> 
     let mut response = Response::new(Full::new(body));
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let status = response.status();
+    // `201 CREATED`, as the documentation has it.
+    let reason = status.canonical_reason().and_then(|reason| ReasonPhrase::try_from(reason.to_uppercase()).ok());
+    if let Some(reason) = reason {
+        response.extensions_mut().insert(reason);
+    }
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, kind);
     headers.extend(HeaderValue::from_str(&id.to_string()).map(|id| (REQUEST_ID, id)));

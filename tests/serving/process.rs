@@ -1,4 +1,5 @@
 //! How do tests run `floe serve`, and find out what it says?
+#![allow(dead_code)] // Each test binary uses its own part of this.
 
 use super::client::PATIENCE;
 use std::ffi::OsStr;

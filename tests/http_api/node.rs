@@ -1,0 +1,129 @@
+//! How does a test get a node with accounts, and call it?
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::thread;
+use tempfile::TempDir;
+
+use super::client::{Client, Mode};
+use super::process::{Guarded, floe, info, output_of, store_of};
+use super::reply::{Reply, exchange};
+
+/// Who calls: email and password.
+pub type Who = (&'static str, &'static str);
+
+/// The owner of everything, unless a test says otherwise.
+pub const OWNER: Who = ("owner@example.com", "secret");
+/// Somebody whom nothing was shared with.
+pub const STRANGER: Who = ("stranger@example.com", "another:secret");
+
+const CAPACITY: &str = "64G";
+
+/// A running `floe serve`. It is killed if the test fails.
+pub struct Node {
+    process: Guarded,
+    pub address: String,
+    dir: TempDir,
+}
+
+impl Node {
+    /// With the owner's account alone.
+    pub fn new() -> Self {
+        Self::with(&[OWNER])
+    }
+
+    /// With these accounts.
+    pub fn with(accounts: &[Who]) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let data = dir.path().join("data");
+        fs::create_dir(&data).expect("a directory");
+        ok(floe().arg("--store").arg(store_of(&data)).args(["store", "create", "--capacity", CAPACITY]));
+        for (email, password) in accounts {
+            ok(floe().args(["user", "add", email, "--data"]).arg(&data).env("FLOE_PASSWORD", password));
+        }
+        Self::start(dir)
+    }
+
+    /// On a new directory, with the account that the environment names.
+    pub fn with_first(account: Who) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        Self::start_with(dir, &[("FLOE_ADMIN_EMAIL", account.0), ("FLOE_ADMIN_PASSWORD", account.1)])
+    }
+
+    fn start(dir: TempDir) -> Self {
+        Self::start_with(dir, &[])
+    }
+
+    fn start_with(dir: TempDir, environment: &[(&str, &str)]) -> Self {
+        let log = File::options().create(true).append(true).open(dir.path().join("log")).expect("a file");
+        let mut command = floe();
+        command.args(["--json", "serve", "--http", "127.0.0.1:0", "--data"]).arg(dir.path().join("data"));
+        command.envs(environment.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::from(log));
+        let mut process = Guarded(command.spawn().expect("it starts"));
+        let mut line = String::new();
+        let mut said = BufReader::new(process.0.stdout.take().expect("a pipe"));
+        said.read_line(&mut line).expect("text");
+        let log = fs::read_to_string(dir.path().join("log")).expect("a log");
+        let said: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}: {log}"));
+        let url = said["http"][0].as_str().unwrap_or_else(|| panic!("an address: {said}"));
+        let address = url.strip_prefix("http://").and_then(|rest| rest.split('/').next()).expect("a URL").to_owned();
+        Self { process, address, dir }
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// Sends bytes as they are, but for what frames them.
+    pub fn send(&self, head: &str, body: &str) -> Reply {
+        let frame = format!("Host: {}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}", self.address, body.len());
+        exchange(&self.address, format!("{head}\r\n{frame}").as_bytes())
+    }
+
+    /// Makes a call as clients do; `line` is the method and a path below the API's, or any that begins with two slashes.
+    pub fn call(&self, who: Who, line: &str, body: &str) -> Reply {
+        let (method, path) = line.split_once(' ').expect("a method and a path");
+        let path =
+            path.strip_prefix('/').filter(|path| path.starts_with('/')).map_or_else(|| format!("/api/2.0{path}"), str::to_owned);
+        let head = format!("{method} {path} HTTP/1.1\r\nContent-Type: application/json\r\n{}", authorization(who));
+        self.send(&head, body)
+    }
+
+    /// A client on a drive, by NBD.
+    pub fn nbd(&self, export: &str) -> Client<std::os::unix::net::UnixStream> {
+        Client::unix(&self.data().join("nbd.sock")).begin(Mode::Structured, export)
+    }
+
+    /// Ends the node, which must go well, and looks whether it left everything in order; what the store says of itself.
+    pub fn finish(mut self) -> Value {
+        ok(std::process::Command::new("kill").args(["-TERM", &self.process.0.id().to_string()]));
+        assert_eq!(self.process.0.wait().expect("a child").code(), Some(0));
+        let store = store_of(&self.data());
+        ok(floe().arg("--store").arg(&store).args(["store", "check"]));
+        info(&store)
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let log = fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
+            eprintln!("--- the node's log ---\n{log}");
+        }
+    }
+}
+
+pub fn authorization((email, password): Who) -> String {
+    format!("Authorization: Basic {}", STANDARD.encode(format!("{email}:{password}")))
+}
+
+#[track_caller]
+fn ok(command: &mut std::process::Command) {
+    let output = output_of(command);
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
