@@ -27,6 +27,8 @@ pub enum Operation {
     DriveClone,
     /// A drive gets another description and another size.
     DriveEdit,
+    /// Several snapshots of one drive are taken.
+    SnapshotCreate,
     /// Drives are deleted, and their snapshots.
     DriveDelete,
     /// Snapshots are deleted.
@@ -78,12 +80,16 @@ pub enum Step {
         /// Its attributes.
         attributes: String,
     },
-    /// Makes a snapshot that only this job knows.
+    /// Takes a snapshot.
     Freeze {
         /// Of which drive.
         drive: Uuid,
         /// Its identity.
         uuid: Uuid,
+        /// Its name.
+        name: String,
+        /// Its attributes.
+        attributes: String,
     },
     /// Makes a drive of a snapshot.
     Clone {
@@ -282,8 +288,8 @@ impl Step {
                 let options = DriveOptions::new(*size_bytes).name(name).attributes(attributes.as_bytes()).uuid(*uuid);
                 unless(ErrorKind::AlreadyExists, store.create_drive(options).map(drop))
             }
-            Self::Freeze { drive, uuid } => {
-                let options = SnapshotOptions::named("").uuid(*uuid);
+            Self::Freeze { drive, uuid, name, attributes } => {
+                let options = SnapshotOptions::named(name).attributes(attributes.as_bytes()).uuid(*uuid);
                 unless(ErrorKind::AlreadyExists, store.drive(*drive)?.snapshot(options).map(drop))
             }
             Self::Clone { snapshot, uuid, name, size_bytes, attributes } => match store.drive(*uuid) {
@@ -379,6 +385,10 @@ mod tests {
         Description { name: name.into(), attributes: Some("{}".into()) }
     }
 
+    fn freeze(drive: Uuid) -> Step {
+        Step::Freeze { drive, uuid: BETWEEN, name: String::new(), attributes: String::new() }
+    }
+
     fn clone(snapshot: Uuid, size_bytes: u64) -> Step {
         Step::Clone { snapshot, uuid: MADE, name: "made".into(), size_bytes, attributes: "{}".into() }
     }
@@ -420,7 +430,7 @@ mod tests {
 
     #[test]
     fn what_was_interrupted_is_finished() {
-        let freeze = Step::Freeze { drive: SOURCE, uuid: BETWEEN };
+        let freeze = freeze(SOURCE);
         let thaw = Step::DeleteSnapshot { snapshot: BETWEEN };
         check(&[freeze, clone(BETWEEN, 2 << 20), thaw], "source 1024 KiB, made 2048 KiB | kept");
         check(&[clone(KEPT, 1 << 20)], "source 1024 KiB, made 1024 KiB | kept");
@@ -436,8 +446,8 @@ mod tests {
     fn what_cannot_be_finished_is_undone() {
         let unchanged = "source 1024 KiB | kept";
         check(&[create(MADE, 4096), create(OTHER, 0)], unchanged);
-        check(&[Step::Freeze { drive: SOURCE, uuid: BETWEEN }, clone(BETWEEN, 0)], unchanged);
-        check(&[Step::Freeze { drive: MADE, uuid: BETWEEN }, clone(BETWEEN, 4096)], unchanged);
+        check(&[freeze(SOURCE), clone(BETWEEN, 0)], unchanged);
+        check(&[freeze(MADE), clone(BETWEEN, 4096)], unchanged);
         let described = Step::DescribeDrive { drive: SOURCE, to: description("new"), from: description("source") };
         check(&[described, Step::Resize { drive: SOURCE, size_bytes: 0 }], unchanged);
     }

@@ -516,7 +516,7 @@ impl Machine {
         let Some((index, handle)) = self.drive(drive)? else { return Ok(()) };
         self.tell(format!("{length} bytes of attributes to {}", self.named(index)));
         let bytes = vec![length as u8; length.into()];
-        if length % 2 == 0 {
+        if length.is_multiple_of(2) {
             done("set_attributes", handle.set_attributes(&bytes))?;
         } else {
             let name = format!("described {}", length % 8);
@@ -531,7 +531,7 @@ impl Machine {
         let Some((index, handle)) = self.snapshot_handle(snapshot)? else { return Ok(()) };
         self.tell(format!("{length} bytes of attributes to {}", self.model.snapshots[index].name));
         let bytes = vec![length as u8; length.into()];
-        if length % 2 == 0 {
+        if length.is_multiple_of(2) {
             done("set_attributes", handle.set_attributes(&bytes))?;
         } else {
             let name = format!("described {}", length % 8);

@@ -29,6 +29,9 @@ const WORDS: [&str; 12] = [
     "town",
 ];
 
+/// The longest of them.
+const WORD_BYTES_MAX: usize = 4096;
+
 /// `GET /profile/`
 pub fn profile(asked: &Asked<'_>) -> Result<Answer, Fault> {
     Ok(Answer::json(200, shown(asked.caller).into()))
@@ -49,6 +52,9 @@ pub fn edit_profile(asked: &Asked<'_>) -> Result<Answer, Fault> {
     }
     for word in WORDS {
         if let Some(text) = body::text(&object, word)? {
+            if text.len() > WORD_BYTES_MAX {
+                return Err(Fault::invalid(word, format!("it has more than {WORD_BYTES_MAX} bytes")));
+            }
             profile.insert(word.into(), text.into());
         }
     }

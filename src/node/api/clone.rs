@@ -56,7 +56,12 @@ pub fn into_drive(asked: &Asked<'_>, source: &Source<'_>, object: &Object) -> Re
     api.allow_bytes(asked.caller, &BTreeMap::from([(storage_type.as_str(), size_bytes)]))?;
     let (job, uuid) = (Uuid::new_v4(), Uuid::new_v4());
     let mut steps = Vec::new();
-    steps.extend(source.freeze.map(|drive| Step::Freeze { drive, uuid: source.snapshot }));
+    steps.extend(source.freeze.map(|drive| Step::Freeze {
+        drive,
+        uuid: source.snapshot,
+        name: String::new(),
+        attributes: String::new(),
+    }));
     steps.push(Step::Clone {
         snapshot: source.snapshot,
         uuid,

@@ -21,7 +21,13 @@ pub fn uuid_in(value: &Value) -> Option<Uuid> {
         Value::Object(object) => object.get("uuid")?.as_str()?,
         _ => return None,
     };
-    Uuid::try_parse(text.trim_end_matches('/').rsplit('/').next()?).ok()
+    uuid_of(text.trim_end_matches('/').rsplit('/').next()?)
+}
+
+/// A uuid as it is always written, in small letters or large ones: a thing has one URL.
+pub fn uuid_of(text: &str) -> Option<Uuid> {
+    const WRITTEN: usize = uuid::fmt::Hyphenated::LENGTH;
+    (text.len() == WRITTEN).then(|| Uuid::try_parse(text).ok()).flatten()
 }
 
 /// The uuids that a list names, if it is there.

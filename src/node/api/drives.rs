@@ -80,8 +80,7 @@ pub fn create(asked: &Asked<'_>) -> Result<Answer, Fault> {
         steps.push(Step::CreateDrive { uuid, name, size_bytes, attributes: attributes.to_text().unwrap_or_default() });
     }
     api.allow_bytes(asked.caller, &bytes)?;
-    let resources = uuids.iter().map(|uuid| wire::uri("drives", *uuid)).collect();
-    asked.run(Operation::DriveCreate, resources, steps)?;
+    asked.run(Operation::DriveCreate, wire::uris("drives", &uuids), steps)?;
     let mut objects = Vec::new();
     for uuid in &uuids {
         if let Some(own) = api.put(&api.drives, api.store.drive(*uuid)?)? {
@@ -171,8 +170,7 @@ fn delete_all(asked: &Asked<'_>, uuids: &[Uuid]) -> Result<Answer, Fault> {
         snapshots.iter().for_each(|uuid| api.snapshots.remove(*uuid));
         uuids.iter().for_each(|uuid| api.drives.remove(*uuid));
     }
-    let resources = uuids.iter().map(|uuid| wire::uri("drives", *uuid)).collect();
-    asked.run(Operation::DriveDelete, resources, steps)?;
+    asked.run(Operation::DriveDelete, wire::uris("drives", uuids), steps)?;
     Ok(Answer::nothing())
 }
 

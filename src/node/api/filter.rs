@@ -3,6 +3,7 @@
 //! Values that commas part are alternatives; several parameters must all hold, also if they have one name. `\,` is a comma within a value,
 //! and `\\` a backslash.
 
+use super::describe::uuid_of;
 use uuid::Uuid;
 
 /// What filters look at.
@@ -51,7 +52,7 @@ impl Filter {
     #[must_use]
     pub fn drives(&self) -> Option<Vec<Uuid>> {
         let (_, values) = self.0.iter().find(|(field, _)| *field == Field::Drive)?;
-        let mut drives: Vec<Uuid> = values.iter().filter_map(|value| Uuid::try_parse(value).ok()).collect();
+        let mut drives: Vec<Uuid> = values.iter().filter_map(|value| uuid_of(value)).collect();
         drives.sort_unstable();
         drives.dedup();
         Some(drives)
@@ -60,7 +61,7 @@ impl Filter {
     /// Is the object one of those?
     #[must_use]
     pub fn fits(&self, object: &impl Filtered) -> bool {
-        let is = |uuid: Uuid, value: &str| Uuid::try_parse(value).is_ok_and(|wanted| wanted == uuid);
+        let is = |uuid: Uuid, value: &str| uuid_of(value) == Some(uuid);
         self.0.iter().all(|(field, values)| {
             values.iter().any(|value| match field {
                 Field::Name => object.name() == value,

@@ -28,8 +28,11 @@ impl Page {
                 "limit" => page.limit = number()?,
                 "offset" => page.offset = number()?,
                 "fields" => {
-                    let names = value.split(',').filter(|name| !name.is_empty()).map(str::to_owned);
-                    page.fields.get_or_insert_default().extend(names);
+                    let names: Vec<_> = value.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+                    // Who names none wants what there is.
+                    if !names.is_empty() {
+                        page.fields.get_or_insert_default().extend(names);
+                    }
                 }
                 _ => {}
             }
@@ -95,6 +98,10 @@ mod tests {
         );
         check(&[("offset", "24")], Some(r#"{"meta":{"limit":20,"offset":24,"total_count":25},"objects":[{"n":24,"x":null}]}"#));
         check(&[("offset", "99"), ("limit", "0")], Some(r#"{"meta":{"limit":0,"offset":99,"total_count":25},"objects":[]}"#));
+        check(
+            &[("offset", "24"), ("fields", "")],
+            Some(r#"{"meta":{"limit":20,"offset":24,"total_count":25},"objects":[{"n":24,"x":null}]}"#),
+        );
         check(&[("limit", "-1")], None);
         check(&[("offset", "x")], None);
     }

@@ -8,7 +8,7 @@ use super::fault::Fault;
 use super::shelf::Item;
 use crate::node::accounts::Account;
 use crate::node::service::objects::present;
-use crate::{DRIVE_BYTES_MAX, Result};
+use crate::{DRIVE_BYTES_MAX, Result, Snapshot};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -77,7 +77,9 @@ impl Api {
         }
         let max = self.snapshots_per_drive_max(account);
         for (drive, count) in wanted {
-            let there = self.store.drive(drive)?.snapshots()?.len() as u64;
+            // What a job took for itself alone is not on the shelf, and does not count.
+            let shown = |snapshot: &Snapshot| self.snapshots.find(snapshot.uuid()).is_some();
+            let there = self.store.drive(drive)?.snapshots()?.into_iter().filter(shown).count() as u64;
             if there + count > max {
                 return Err(Fault::forbidden(format!(
                     "Drive {drive} has {there} snapshots, and may have {max}; delete some, or ask for more"

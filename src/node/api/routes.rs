@@ -3,7 +3,7 @@
 //! One table. The OpenAPI document is made of it, and metrics count by its paths.
 
 use super::body::{self, Object};
-use super::describe::uuid_in;
+use super::describe::{uuid_in, uuid_of};
 use super::fault::{ErrorType, Fault};
 use super::fields::{self, Kind};
 use super::sharing::View;
@@ -34,7 +34,7 @@ impl Asked<'_> {
     /// # Errors
     /// 404 for what is no uuid.
     pub fn uuid(&self) -> Result<Uuid, Fault> {
-        Uuid::try_parse(self.word).map_err(|_| Fault::no_object(self.word))
+        uuid_of(self.word).ok_or_else(|| Fault::no_object(self.word))
     }
 
     /// The objects of a POST on a collection, one at least and not too many.
@@ -279,6 +279,7 @@ pub const ROUTES: &[Route] = {
                 post("Make ACLs", Takes::Objects(&ACL), Gives::Made(&ACL), acls::create),
             ],
         },
+        Route { path: "acls/schema", methods: &[get("Describe the fields of acls", Gives::Json, schema::acls)] },
         Route {
             path: "acls/*",
             methods: &[
@@ -288,6 +289,7 @@ pub const ROUTES: &[Route] = {
             ],
         },
         Route { path: "jobs", methods: &[get("List jobs of the last three days", Gives::Page(&JOB), jobs::list)] },
+        Route { path: "jobs/schema", methods: &[get("Describe the fields of jobs", Gives::Json, schema::jobs)] },
         Route { path: "jobs/*", methods: &[get("Show a job", Gives::One(&JOB), jobs::show)] },
         Route {
             path: "profile",
@@ -306,6 +308,13 @@ pub const ROUTES: &[Route] = {
         },
         Route { path: "balance", methods: &[get("Show the balance", Gives::One(&BALANCE), account::balance)] },
         Route { path: "currentusage", methods: &[get("Show what the account uses", Gives::One(&USAGE), account::usage)] },
+        Route { path: "currentusage/schema", methods: &[get("Describe the fields of currentusage", Gives::Json, schema::usage)] },
+        Route { path: "balance/schema", methods: &[get("Describe the fields of balance", Gives::Json, schema::balance)] },
+        Route {
+            path: "capabilities/schema",
+            methods: &[get("Describe the fields of capabilities", Gives::Json, schema::capabilities)],
+        },
+        Route { path: "profile/schema", methods: &[get("Describe the fields of profile", Gives::Json, schema::profile)] },
         Route { path: "locations", methods: &[get("List locations", Gives::Page(&LOCATION), place::locations)] },
         Route { path: "servers", methods: &[get("List servers: there are none", Gives::Page(&SERVER), place::no_servers)] },
         Route {

@@ -11,12 +11,13 @@ use super::routes::Asked;
 use super::sharing::Permission;
 use super::shelf::{OwnDrive, OwnSnapshot};
 use super::wire::{self, State};
-use crate::SnapshotOptions;
 use crate::node::attributes::Attributes;
 use crate::node::jobs::{Operation, Step};
 use crate::node::service::objects::present;
 use crate::node::timestamp::Timestamp;
+use crate::{Snapshot, SnapshotOptions};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -61,7 +62,7 @@ struct Wanted {
     attributes: Attributes,
 }
 
-/// `POST /snapshots/`: all that the body asks for, at one instant, or none.
+/// `POST /snapshots/`: all that the body asks for, at one instant if it asks for one of each drive, or none.
 pub fn create(asked: &Asked<'_>) -> Result<Answer, Fault> {
     let (api, owner) = (asked.api, asked.caller.uuid);
     let objects = asked.objects()?;
@@ -81,17 +82,7 @@ pub fn create(asked: &Asked<'_>) -> Result<Answer, Fault> {
     }
     let drives: Vec<_> = wanted.iter().map(|one| one.drive.handle.uuid()).collect();
     api.allow_snapshots(asked.caller, &drives)?;
-    let options = |wanted: &Wanted| {
-        let name = wanted.name.clone().unwrap_or_else(|| now.snapshot_name(wanted.drive.handle.uuid()));
-        SnapshotOptions::named(name).attributes(wanted.attributes.to_bytes())
-    };
-    let made = match &wanted[..] {
-        [one] => vec![one.drive.handle.snapshot(options(one))?],
-        several => {
-            let drives: Vec<_> = several.iter().map(|one| (&one.drive.handle, options(one))).collect();
-            api.store.snapshot_group(&drives)?
-        }
-    };
+    let made = take(asked, &wanted, now)?;
     let location = made.first().map(|first| wire::uri("snapshots", first.uuid()));
     let mut objects = Vec::new();
     for snapshot in made {
@@ -100,6 +91,29 @@ pub fn create(asked: &Asked<'_>) -> Result<Answer, Fault> {
         }
     }
     Ok(Answer { location, ..Answer::json(201, json!({"objects": objects})) })
+}
+
+/// Takes all that is wanted, or nothing.
+fn take(asked: &Asked<'_>, wanted: &[Wanted], now: Timestamp) -> Result<Vec<Snapshot>, Fault> {
+    let name = |one: &Wanted| one.name.clone().unwrap_or_else(|| now.snapshot_name(one.drive.handle.uuid()));
+    let options = |one: &Wanted| SnapshotOptions::named(name(one)).attributes(one.attributes.to_bytes());
+    if let [one] = wanted {
+        return Ok(vec![one.drive.handle.snapshot(options(one))?]);
+    }
+    let drives: BTreeSet<Uuid> = wanted.iter().map(|one| one.drive.handle.uuid()).collect();
+    if drives.len() == wanted.len() {
+        let drives: Vec<_> = wanted.iter().map(|one| (&one.drive.handle, options(one))).collect();
+        return Ok(asked.api.store.snapshot_group(&drives)?);
+    }
+    // One instant has one snapshot of a drive: several of one are taken one after the other.
+    let (mut uuids, mut steps) = (Vec::new(), Vec::new());
+    for one in wanted {
+        let (drive, uuid) = (one.drive.handle.uuid(), Uuid::new_v4());
+        uuids.push(uuid);
+        steps.push(Step::Freeze { drive, uuid, name: name(one), attributes: one.attributes.to_text().unwrap_or_default() });
+    }
+    asked.run(Operation::SnapshotCreate, wire::uris("snapshots", &uuids), steps)?;
+    Ok(uuids.iter().map(|uuid| asked.api.store.snapshot(*uuid)).collect::<crate::Result<_>>()?)
 }
 
 /// `PUT /snapshots/{uuid}/`
@@ -147,8 +161,7 @@ fn delete_all(asked: &Asked<'_>, uuids: &[Uuid]) -> Result<Answer, Fault> {
         uuids.iter().for_each(|uuid| api.snapshots.remove(*uuid));
     }
     let steps = uuids.iter().map(|uuid| Step::DeleteSnapshot { snapshot: *uuid }).collect();
-    let resources = uuids.iter().map(|uuid| wire::uri("snapshots", *uuid)).collect();
-    asked.run(Operation::SnapshotDelete, resources, steps)?;
+    asked.run(Operation::SnapshotDelete, wire::uris("snapshots", uuids), steps)?;
     Ok(Answer::nothing())
 }
 

@@ -34,6 +34,11 @@ pub fn uri(collection: &str, uuid: Uuid) -> String {
     format!("{BASE}/{collection}/{uuid}/")
 }
 
+/// Where several objects are found.
+pub fn uris(collection: &str, uuids: &[Uuid]) -> Vec<String> {
+    uuids.iter().map(|uuid| uri(collection, *uuid)).collect()
+}
+
 /// Those of several objects.
 pub fn references(collection: &str, uuids: &[Uuid]) -> Value {
     uuids.iter().map(|uuid| reference(collection, *uuid)).collect()
