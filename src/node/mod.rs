@@ -7,6 +7,7 @@
 pub mod accounts;
 pub mod api;
 pub mod attributes;
+pub mod certificates;
 pub mod cli;
 pub mod failure;
 pub mod http;

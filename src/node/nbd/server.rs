@@ -4,7 +4,7 @@ use super::address::Address;
 use super::connection::{Connection, Terms};
 use super::exports::{Exports, Peer, Uses};
 use super::limits::Limits;
-use super::listener::{Listener, check_reach};
+use super::listener::Listener;
 use super::perform::Session;
 use super::tls::TlsConfig;
 use super::wire::{Stoppable, Wire};
@@ -130,7 +130,7 @@ impl Server {
             listeners.push(Listener::open(&address)?);
         }
         for listener in &listeners {
-            check_reach(listener, options.tls.is_some())?;
+            listener.address.check_reach(options.tls.is_some())?;
         }
         let shared = Arc::new(Shared {
             store: store.clone(),
@@ -285,7 +285,7 @@ impl Shared {
                 Place { shared: Some(Arc::clone(self)), present: Arc::clone(&self.present), number }
             };
             let exports = Exports::new(self.store.clone(), Arc::clone(&self.uses), peer);
-            let connection = Connection { wire, exports, needs_tls: listener.needs_tls };
+            let connection = Connection { wire, exports, needs_tls: listener.address.is_open_to_others() };
             let spawned = thread::Builder::new().name(format!("nbd-{number}")).spawn(move || {
                 let place = place;
                 if let Some(shared) = &place.shared {
