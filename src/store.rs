@@ -225,6 +225,8 @@ pub struct StoreInfo {
     pub was_clean: bool,
     /// Are there blocks whose checksums are no evidence since it was cut off? A finished [`Store::scrub`] settles them.
     pub unsettled: bool,
+    /// Did a write or sync fail? Then nothing is certain until the store is opened again, and nothing can be changed.
+    pub poisoned: bool,
 }
 
 /// What one call of [`Store::reclaim`] did.
@@ -489,6 +491,7 @@ impl Store {
             notes: catalog.notes().count() as u64,
             was_clean: self.engine.was_clean,
             unsettled: catalog.is_unsettled(),
+            poisoned: self.engine.is_poisoned(),
         }
     }
 

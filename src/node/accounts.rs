@@ -5,14 +5,16 @@
 //! 1. Passwords are kept as argon2 hashes, never as they are.
 //! 2. Whether an account exists cannot be told from how long a refusal takes.
 //! 3. Who fails too often waits: guessing is slower than any password.
+//! 4. Nobody locks others out: failures count for one account and the place that they came from. From elsewhere the account is open, other
+//!    accounts are open from there, and whoever was let in lately stays so.
 
 use crate::Store;
 use crate::node::failure::{Failure, FailureKind};
 use crate::node::records::{Record, Records};
 use crate::node::timestamp::Timestamp;
-use argon2::Argon2;
-use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use argon2::password_hash::PasswordHasher;
+use argon2::password_hash::phc::{Output, PasswordHash};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -21,19 +23,20 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// How long a password that was right once is not looked at again: requests come many at a time, and a look takes tens of milliseconds.
-const REMEMBERED: Duration = Duration::from_secs(60);
+/// How long after its last use a password that was right is not looked at again: requests come many at a time, and a look takes tens of
+/// milliseconds.
+const REMEMBERED: Duration = Duration::from_secs(300);
 
 /// Callers that are remembered at a time.
 const REMEMBERED_MAX: usize = 10_000;
 
-/// Failures that an address may have at once; later ones come back at one in [`FORGIVEN`].
+/// Failures that an account may have from one place at once; later ones come back at one in [`FORGIVEN`].
 const FAILURES_MAX: u32 = 10;
 
 /// How long it takes until one failure is forgotten.
 const FORGIVEN: Duration = Duration::from_secs(3);
 
-/// Addresses whose failures are counted at a time.
+/// Accounts and places whose failures are counted at a time.
 const COUNTED_MAX: usize = 10_000;
 
 /// An account.
@@ -105,8 +108,11 @@ pub struct Accounts {
     records: Records<Account>,
     /// What was proved lately, by a keyed hash of email and password.
     proved: Mutex<HashMap<[u8; 32], (Uuid, Instant)>>,
-    failures: Mutex<HashMap<IpAddr, (u32, Instant)>>,
+    /// By a keyed hash of email and place.
+    failures: Mutex<HashMap<[u8; 32], (u32, Instant)>>,
     key: [u8; 32],
+    /// For as many passwords as were ever looked at the same time.
+    memory: Mutex<Vec<Vec<Block>>>,
     /// The hash of no password: compared where there is no account.
     nobody: String,
 }
@@ -126,6 +132,7 @@ impl Accounts {
             proved: Mutex::default(),
             failures: Mutex::default(),
             key,
+            memory: Mutex::default(),
             nobody: hash(&new_password())?,
         })
     }
@@ -225,52 +232,112 @@ impl Accounts {
         Ok(())
     }
 
-    /// The account of whoever knows its password. Takes tens of milliseconds, but for a password that was right lately.
+    /// The account of whoever proved lately that he knows its password. Costs nothing.
+    #[must_use]
+    pub fn remembered(&self, email: &str, password: &str) -> Option<Account> {
+        let mut proved = self.proved.lock();
+        let (uuid, until) = proved.get_mut(&self.keyed(email, password.as_bytes()))?;
+        let now = Instant::now();
+        if now >= *until {
+            return None;
+        }
+        *until = now + REMEMBERED;
+        let uuid = *uuid;
+        drop(proved);
+        self.find(uuid)
+    }
+
+    /// The account of whoever knows its password. Takes tens of milliseconds and 19 MiB: whoever calls it bounds how many do so at a time,
+    /// and asks [`Accounts::remembered`] before.
     ///
     /// # Errors
     /// Why not.
     pub fn log_in(&self, email: &str, password: &str, from: IpAddr) -> Result<Account, Denied> {
-        let mut hasher = blake3::Hasher::new_keyed(&self.key);
-        hasher.update(&(email.len() as u64).to_le_bytes()).update(email.as_bytes()).update(password.as_bytes());
-        let proof = *hasher.finalize().as_bytes();
-        let proved = self.proved.lock().get(&proof).filter(|(_, until)| Instant::now() < *until).map(|(uuid, _)| *uuid);
-        if let Some(account) = proved.and_then(|uuid| self.find(uuid)) {
-            return Ok(account);
-        }
-        if self.failed_too_often(from) {
+        let failing = self.keyed(email, place_of(from).to_string().as_bytes());
+        if self.failed_too_often(&failing) {
             return Err(Denied::TooOften);
         }
         let account = self.by_email(email);
         let hash = account.as_ref().map_or(&self.nobody, |account| &account.password);
-        let fits =
-            PasswordHash::new(hash).is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok());
+        let fits = self.fits(password, hash);
         let Some(account) = account.filter(|_| fits) else {
-            self.note_failure(from);
+            self.note_failure(failing);
             return Err(Denied::Wrong);
         };
         let mut proved = self.proved.lock();
         if proved.len() >= REMEMBERED_MAX {
+            let now = Instant::now();
+            proved.retain(|_, (_, until)| now < *until);
+        }
+        if proved.len() >= REMEMBERED_MAX {
             proved.clear();
         }
-        proved.insert(proof, (account.uuid, Instant::now() + REMEMBERED));
+        // Meanwhile it may have got another password: who changes it takes the same lock afterwards, and forgets what is here by then.
+        if self.find(account.uuid).is_some_and(|now| now.password == account.password) {
+            proved.insert(self.keyed(email, password.as_bytes()), (account.uuid, Instant::now() + REMEMBERED));
+        }
         Ok(account)
     }
 
-    fn failed_too_often(&self, from: IpAddr) -> bool {
+    /// Is it the password of that hash?
+    fn fits(&self, password: &str, hash: &str) -> bool {
+        let Ok(hash) = PasswordHash::new(hash) else { return false };
+        let (Some(salt), Some(expected)) = (&hash.salt, &hash.hash) else { return false };
+        let version = hash.version.map_or(Ok(Version::default()), Version::try_from);
+        let (Ok(algorithm), Ok(version), Ok(params)) =
+            (Algorithm::try_from(hash.algorithm.as_str()), version, Params::try_from(&hash))
+        else {
+            return false;
+        };
+        // Given back to the system each time, it would lie about in pieces that are too small for the next one.
+        let mut memory = self.memory.lock().pop().unwrap_or_default();
+        memory.resize(params.block_count(), Block::default());
+        let mut found = vec![0; expected.len()];
+        let hashed = Argon2::new(algorithm, version, params).hash_password_into_with_memory(
+            password.as_bytes(),
+            salt,
+            &mut found,
+            &mut memory,
+        );
+        self.memory.lock().push(memory);
+        // Outputs are compared in a time that says nothing of where they differ.
+        hashed.is_ok() && Output::new(&found).is_ok_and(|found| found == *expected)
+    }
+
+    fn keyed(&self, email: &str, other: &[u8]) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_keyed(&self.key);
+        hasher.update(&(email.len() as u64).to_le_bytes()).update(email.as_bytes()).update(other);
+        *hasher.finalize().as_bytes()
+    }
+
+    fn failed_too_often(&self, failing: &[u8; 32]) -> bool {
         let mut failures = self.failures.lock();
-        let Some((count, since)) = failures.get_mut(&from) else { return false };
+        let Some((count, since)) = failures.get_mut(failing) else { return false };
         let forgiven = (since.elapsed().as_nanos() / FORGIVEN.as_nanos()).min(u128::from(*count)) as u32;
         *count -= forgiven;
         *since += FORGIVEN * forgiven;
         *count >= FAILURES_MAX
     }
 
-    fn note_failure(&self, from: IpAddr) {
+    fn note_failure(&self, failing: [u8; 32]) {
         let mut failures = self.failures.lock();
         if failures.len() >= COUNTED_MAX {
             failures.retain(|_, (count, since)| since.elapsed() < FORGIVEN * *count);
         }
-        failures.entry(from).or_insert((0, Instant::now())).0 += 1;
+        if failures.len() >= COUNTED_MAX {
+            // Whoever fills it must fail thousands of times, one after the other, and wins a few guesses. Nobody else loses anything.
+            failures.clear();
+        }
+        failures.entry(failing).or_insert((0, Instant::now())).0 += 1;
+    }
+}
+
+/// What counts as one place: an address, or the part of an IPv6 address that one customer of a network has for himself.
+#[must_use]
+pub fn place_of(from: IpAddr) -> IpAddr {
+    match from.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6((u128::from(address) >> 64 << 64).into()),
+        address => address,
     }
 }
 

@@ -7,10 +7,13 @@
 pub mod accounts;
 pub mod api;
 pub mod attributes;
+pub mod certificates;
 pub mod cli;
+pub mod config;
 pub mod failure;
 pub mod http;
 pub mod jobs;
+pub mod metrics;
 pub mod nbd;
 pub mod records;
 pub mod service;

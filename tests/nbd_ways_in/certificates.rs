@@ -1,6 +1,7 @@
 //! Which certificates do the tests have?
 //!
 //! Made anew for each test, in the files that GnuTLS clients look for (ca-cert.pem, client-cert.pem, client-key.pem) and beside them.
+#![allow(dead_code)] // Each test binary uses its own part of this.
 
 use floe::node::nbd::TlsConfig;
 use rcgen::{

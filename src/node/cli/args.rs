@@ -59,7 +59,7 @@ pub(super) enum Command {
     ///
     /// Runs until SIGTERM or SIGINT: then nobody is let in any more, requests that came are answered, and the store is closed. A
     /// second signal ends it at once, as if the power had failed.
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Work with the accounts of a node
     User(UserArgs),
     /// Serve one drive or snapshot to one NBD client

@@ -18,6 +18,10 @@ mod output;
 mod progress;
 mod scrub_command;
 mod serve_command;
+mod serve_layers;
+mod serve_plan;
+mod serve_settings;
+mod serve_supervisor;
 mod session;
 mod size;
 mod snapshot_commands;
@@ -27,10 +31,10 @@ mod text;
 mod user_commands;
 
 use crate::node::failure::Failure;
-use args::{Command, Floe};
-use clap::{CommandFactory, Parser};
+use args::Command;
 use exit::Exit;
 use output::{Reply, Style};
+use serve_layers::{Refused, Said, Setting};
 use session::Session;
 use std::ffi::OsStr;
 use std::process::ExitCode;
@@ -38,23 +42,26 @@ use std::process::ExitCode;
 /// Runs the command that the process was started with, and says with which code to end.
 #[must_use]
 pub fn run() -> ExitCode {
-    let floe = match Floe::try_parse() {
-        Ok(floe) => floe,
-        Err(error) => return refuse_arguments(&error),
+    let Said { floe, settings } = match serve_layers::read() {
+        Ok(said) => said,
+        Err(Refused::Arguments(error)) => return refuse_arguments(&error),
+        Err(Refused::File(failure)) => return fail(&failure, Style { json: wants_json(), quiet: false }),
     };
     let style = Style { json: floe.json, quiet: floe.quiet };
     let session = Session { store: floe.store, style };
-    let done = dispatch(&session, floe.command).and_then(|reply| output::print(reply, style));
+    let done = dispatch(&session, floe.command, &settings).and_then(|reply| output::print(reply, style));
     match done {
         Ok(exit) => exit.into(),
-        Err(failure) => {
-            output::print_failure(&failure, style);
-            Exit::from(failure.kind()).into()
-        }
+        Err(failure) => fail(&failure, style),
     }
 }
 
-fn dispatch(session: &Session, command: Command) -> Result<Reply, Failure> {
+fn fail(failure: &Failure, style: Style) -> ExitCode {
+    output::print_failure(failure, style);
+    Exit::from(failure.kind()).into()
+}
+
+fn dispatch(session: &Session, command: Command, settings: &[Setting]) -> Result<Reply, Failure> {
     match command {
         Command::Store(command) => store_commands::run(session, command),
         Command::Drive(command) => drive_commands::run(session, command),
@@ -63,7 +70,7 @@ fn dispatch(session: &Session, command: Command) -> Result<Reply, Failure> {
         Command::Clone(args) => snapshot_commands::clone_drive(session, &args),
         Command::Revert(args) => snapshot_commands::revert(session, &args),
         Command::Scrub(args) => scrub_command::run(session, &args),
-        Command::Serve(args) => serve_command::run(session, &args),
+        Command::Serve(args) => serve_command::run(session, &args, settings),
         Command::User(args) => user_commands::run(session, &args),
         Command::Nbd(args) => nbd_command::run(session, &args),
         Command::Completions { shell } => completions(shell),
@@ -73,15 +80,13 @@ fn dispatch(session: &Session, command: Command) -> Result<Reply, Failure> {
 fn completions(shell: clap_complete::Shell) -> Result<Reply, Failure> {
     // Made in memory first: clap_complete panics when its writer fails, and a reader may have gone away.
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Floe::command(), "floe", &mut script);
+    clap_complete::generate(shell, &mut serve_layers::command(), "floe", &mut script);
     output::write_stdout(&script)?;
     Ok(Reply::Printed(Exit::Done))
 }
 
 fn refuse_arguments(error: &clap::Error) -> ExitCode {
-    // Nothing was parsed, so whether JSON is wanted can only be seen in the raw arguments.
-    let json = std::env::args_os().any(|argument| argument == OsStr::new("--json"));
-    if error.use_stderr() && json {
+    if error.use_stderr() && wants_json() {
         output::print_usage_error(&error.to_string());
         return Exit::Usage.into();
     }
@@ -91,4 +96,9 @@ fn refuse_arguments(error: &clap::Error) -> ExitCode {
         Ok(()) if error.use_stderr() => Exit::Usage.into(),
         Ok(()) => Exit::Done.into(),
     }
+}
+
+/// Where nothing was parsed, whether JSON is wanted can only be seen in the raw arguments.
+fn wants_json() -> bool {
+    std::env::args_os().any(|argument| argument == OsStr::new("--json"))
 }

@@ -1,5 +1,6 @@
 //! Where does a server listen?
 
+use crate::node::failure::{Failure, FailureKind};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -21,6 +22,26 @@ pub enum Address {
     Unix(PathBuf),
     /// A port of an address of this machine.
     Tcp(SocketAddr),
+}
+
+impl Address {
+    /// Can others than this machine come in there?
+    #[must_use]
+    pub fn is_open_to_others(&self) -> bool {
+        matches!(self, Self::Tcp(address) if !address.ip().is_loopback())
+    }
+
+    /// Where others can come in, nothing may be said without TLS.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for an address that others can reach, without a certificate.
+    pub fn check_reach(&self, has_tls: bool) -> Result<(), Failure> {
+        if self.is_open_to_others() && !has_tls {
+            let message = format!("{self} can be reached from elsewhere, which needs TLS: give a certificate and its key");
+            return Err(Failure::new(FailureKind::InvalidArgument, message));
+        }
+        Ok(())
+    }
 }
 
 impl FromStr for Address {

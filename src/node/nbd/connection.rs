@@ -1,6 +1,7 @@
 //! How does one client get from the first byte to the last?
 
 use super::exports::{Exports, Peer};
+use super::figures::Figures;
 use super::inbox::{Filled, Inbox};
 use super::limits::Limits;
 use super::perform::Session;
@@ -45,6 +46,8 @@ pub struct Terms {
     pub limits: Limits,
     /// The certificate, if there is one.
     pub tls: Option<TlsConfig>,
+    /// Where what they do is counted.
+    pub figures: Arc<Figures>,
 }
 
 /// A client that was let in.
@@ -67,7 +70,7 @@ impl Connection {
         let result = match self.negotiate(terms, &mut inbox) {
             Ok(Some(session)) => {
                 began(&session);
-                transmission::serve(&*self.wire, &session, &mut inbox, &terms.limits)
+                transmission::serve(&*self.wire, &session, &mut inbox, &terms.limits, terms.figures.set())
             }
             Ok(None) => Ok(()),
             Err(ended) => Err(ended),

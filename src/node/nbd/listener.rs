@@ -4,7 +4,7 @@ use super::address::Address;
 use super::exports::Peer;
 use super::limits::Limits;
 use super::wire::Wire;
-use crate::node::failure::{Failure, FailureKind};
+use crate::node::failure::Failure;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::fs::{FileType, Mode, chmod, lstat};
 use rustix::io::retry_on_intr;
@@ -34,8 +34,6 @@ pub struct Listener {
     closed: OwnedFd,
     /// Where it is.
     pub address: Address,
-    /// Is nothing to be said here without TLS?
-    pub needs_tls: bool,
     /// A socket that was made here, to be removed in the end.
     _made: Option<Made>,
 }
@@ -81,10 +79,9 @@ impl Listener {
     /// # Errors
     /// If it has no address.
     pub fn on_tcp(listener: TcpListener) -> io::Result<Self> {
-        let address = listener.local_addr()?;
+        let address = Address::Tcp(listener.local_addr()?);
         listener.set_nonblocking(true)?;
-        let needs_tls = !address.ip().is_loopback();
-        Ok(Self { socket: Socket::Tcp(listener), closed: waker()?, address: Address::Tcp(address), needs_tls, _made: None })
+        Ok(Self { socket: Socket::Tcp(listener), closed: waker()?, address, _made: None })
     }
 
     /// As [`Listener::on_tcp`].
@@ -94,7 +91,7 @@ impl Listener {
     pub fn on_unix(listener: UnixListener) -> io::Result<Self> {
         let path = listener.local_addr()?.as_pathname().map(Path::to_owned).unwrap_or_default();
         listener.set_nonblocking(true)?;
-        Ok(Self { socket: Socket::Unix(listener), closed: waker()?, address: Address::Unix(path), needs_tls: false, _made: None })
+        Ok(Self { socket: Socket::Unix(listener), closed: waker()?, address: Address::Unix(path), _made: None })
     }
 
     /// Waits until a client is there; false if nobody is to be let in any more.
@@ -179,17 +176,4 @@ fn listen_at(path: &Path) -> io::Result<(UnixListener, u64)> {
     chmod(path, Mode::RUSR | Mode::WUSR)?;
     rustix::net::listen(&socket, BACKLOG)?;
     Ok((socket.into(), lstat(path)?.st_ino))
-}
-
-/// What a way in must not be without.
-///
-/// # Errors
-/// `InvalidArgument` for an address that others can reach, without a certificate.
-pub fn check_reach(listener: &Listener, has_tls: bool) -> Result<(), Failure> {
-    if listener.needs_tls && !has_tls {
-        let message =
-            format!("{} can be reached from elsewhere, which needs TLS: give a certificate and its key", listener.address);
-        return Err(Failure::new(FailureKind::InvalidArgument, message));
-    }
-    Ok(())
 }

@@ -6,6 +6,7 @@
 mod address;
 mod connection;
 mod exports;
+pub mod figures;
 mod inbox;
 mod limits;
 mod listener;

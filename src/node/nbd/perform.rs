@@ -29,15 +29,16 @@ const CHANGED: u32 = 1;
 /// A connection's agreement with what this server offers.
 pub type Session = Agreement<Exports>;
 
-/// Does what a request asks for, and puts the answer into `output`.
-pub fn perform(session: &Session, request: &Request, payload: &[u8], output: &mut Output) {
+/// Does what a request asks for, and puts the answer into `output`; false if it failed.
+pub fn perform(session: &Session, request: &Request, payload: &[u8], output: &mut Output) -> bool {
     let answer = Answer::to(session.mode, request);
     let start = output.len();
     let done = check(session, request).and_then(|()| act(session, request, payload, &answer, output));
-    if let Err((errno, words)) = done {
+    if let Err((errno, words)) = &done {
         output.cut(start, usize::MAX);
-        answer.failed(output, errno, &words);
+        answer.failed(output, *errno, words);
     }
+    done.is_ok()
 }
 
 /// Why a request failed, for the client.

@@ -3,8 +3,9 @@
 use super::address::Address;
 use super::connection::{Connection, Terms};
 use super::exports::{Exports, Peer, Uses};
+use super::figures::Figures;
 use super::limits::Limits;
-use super::listener::{Listener, check_reach};
+use super::listener::Listener;
 use super::perform::Session;
 use super::tls::TlsConfig;
 use super::wire::{Stoppable, Wire};
@@ -130,12 +131,12 @@ impl Server {
             listeners.push(Listener::open(&address)?);
         }
         for listener in &listeners {
-            check_reach(listener, options.tls.is_some())?;
+            listener.address.check_reach(options.tls.is_some())?;
         }
         let shared = Arc::new(Shared {
             store: store.clone(),
             uses: Arc::default(),
-            terms: Terms { limits: options.limits, tls: options.tls },
+            terms: Terms { limits: options.limits, tls: options.tls, figures: Arc::default() },
             stopping: AtomicBool::new(false),
             numbers: AtomicU64::new(1),
             present: Arc::default(),
@@ -166,6 +167,12 @@ impl Server {
         self.shared.uses.connections(drive)
     }
 
+    /// What it did so far; goes on counting as long as it serves.
+    #[must_use]
+    pub fn figures(&self) -> Arc<Figures> {
+        Arc::clone(&self.shared.terms.figures)
+    }
+
     /// Serves a client on a wire that the caller has made, to the end; nothing else has to be listened on for that. Such clients count
     /// as one peer each.
     ///
@@ -176,7 +183,7 @@ impl Server {
         let exports = Exports::new(self.shared.store.clone(), Arc::clone(&self.shared.uses), Peer::Connection(number));
         let wire: Arc<dyn Wire> = Arc::new(Stoppable::new(wire));
         self.shared.present.connections.lock().insert(number, Arc::clone(&wire));
-        let place = Place { shared: Some(Arc::clone(&self.shared)), present: Arc::clone(&self.shared.present), number };
+        let place = Place::of(&self.shared, number);
         if self.shared.stopping.load(Ordering::SeqCst) {
             wire.stop_receiving();
         }
@@ -245,8 +252,18 @@ struct Place {
     number: u64,
 }
 
+impl Place {
+    fn of(shared: &Arc<Shared>, number: u64) -> Self {
+        shared.terms.figures.client_came();
+        Self { shared: Some(Arc::clone(shared)), present: Arc::clone(&shared.present), number }
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
+        if let Some(shared) = &self.shared {
+            shared.terms.figures.client_left();
+        }
         // First the store is let go of: whoever waits for the last connection may want to open it again.
         self.shared = None;
         self.present.connections.lock().remove(&self.number);
@@ -278,14 +295,15 @@ impl Shared {
                 let mut connections = self.present.connections.lock();
                 if connections.len() >= self.terms.limits.connections {
                     tracing::warn!(address = %listener.address, "a client was turned away: there are {} already", connections.len());
+                    self.terms.figures.client_turned_away();
                     wire.cut();
                     continue;
                 }
                 connections.insert(number, wire.clone());
-                Place { shared: Some(Arc::clone(self)), present: Arc::clone(&self.present), number }
+                Place::of(self, number)
             };
             let exports = Exports::new(self.store.clone(), Arc::clone(&self.uses), peer);
-            let connection = Connection { wire, exports, needs_tls: listener.needs_tls };
+            let connection = Connection { wire, exports, needs_tls: listener.address.is_open_to_others() };
             let spawned = thread::Builder::new().name(format!("nbd-{number}")).spawn(move || {
                 let place = place;
                 if let Some(shared) = &place.shared {
@@ -318,6 +336,6 @@ fn serve(connection: Connection, terms: &Terms, number: u64) {
 pub fn serve_one(store: &Store, image: Image, wire: Arc<dyn Wire>, limits: Limits) -> Result<(), Failure> {
     let exports = Exports::only(store.clone(), Arc::default(), Peer::Connection(0), image);
     let connection = Connection { wire, exports, needs_tls: false };
-    let terms = Terms { limits, tls: None };
+    let terms = Terms { limits, tls: None, figures: Arc::default() };
     connection.serve(&terms, &|_| ()).map_err(|ended| Failure::new(FailureKind::Io, ended.to_string()))
 }

@@ -8,6 +8,7 @@
 //! 3. Whatever was read from the client before the end is done and answered before the connection ends.
 
 use super::connection::Ended;
+use super::figures::Set;
 use super::inbox::{Filled, INBOX_BYTES, Inbox, received};
 use super::limits::Limits;
 use super::pace::Pace;
@@ -21,7 +22,7 @@ use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, Scope};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Answers of quick requests are sent when they come to this many bytes.
 const SENT_TOGETHER: usize = 256 << 10;
@@ -61,6 +62,7 @@ struct Shared<'a> {
     wire: &'a dyn Wire,
     session: &'a Session,
     limits: &'a Limits,
+    counters: &'a Set,
     /// Held while an answer is sent.
     sending: Mutex<()>,
     broken: AtomicBool,
@@ -78,11 +80,12 @@ struct Shared<'a> {
 ///
 /// # Errors
 /// Why it had to be ended.
-pub fn serve(wire: &dyn Wire, session: &Session, inbox: &mut Inbox, limits: &Limits) -> Result<(), Ended> {
+pub fn serve(wire: &dyn Wire, session: &Session, inbox: &mut Inbox, limits: &Limits, counters: &Set) -> Result<(), Ended> {
     let shared = Shared {
         wire,
         session,
         limits,
+        counters,
         sending: Mutex::default(),
         broken: AtomicBool::new(false),
         in_flight: AtomicUsize::new(0),
@@ -156,6 +159,7 @@ impl<'a> Reader<'_, '_, 'a> {
                 self.skip(payload)?;
                 let answer = Answer::to(shared.session.mode, &request);
                 answer.failed(&mut self.output, Errno::Invalid, "more than 32 MiB at once");
+                shared.counters.served(request.command, request.length, Duration::ZERO, false);
             } else if payload > PAYLOAD_IN_PLACE_MAX {
                 self.with_long_payload(request, payload as usize)?;
             } else {
@@ -315,8 +319,10 @@ impl<'a> Reader<'_, '_, 'a> {
 impl Shared<'_> {
     fn perform(&self, request: &Request, payload: &[u8], output: &mut Output) {
         let begun = Instant::now();
-        perform(self.session, request, payload, output);
-        self.pace.took(request, begun.elapsed());
+        let well = perform(self.session, request, payload, output);
+        let time = begun.elapsed();
+        self.pace.took(request, time);
+        self.counters.served(request.command, request.length, time, well);
     }
 
     /// At least `len` bytes of memory.
