@@ -1,6 +1,6 @@
 //! What does the HTTP API answer?
 //!
-//! Calls in, answers out: nothing here knows a socket. A table ([`routes`]) says which path and method is answered by what; an answer is JSON
+//! Calls in, answers out: nothing here knows a socket. A table (`routes`) says which path and method is answered by what; an answer is JSON
 //! or nothing. docs/http.md is the page for users.
 //!
 //! 1. Every failure is a list of errors (`fault`), on every URL.

@@ -42,11 +42,7 @@ impl Plan {
     /// # Errors
     /// `InvalidArgument` for what contradicts itself or may not be; `NotFound`, `Io` for files that cannot be read.
     pub fn of(settings: &Settings) -> Result<Self, Failure> {
-        let Some(data) = settings.data.clone() else {
-            return Err(wrong(
-                "which directory? give --data DIR, set FLOE_DATA in the environment, or data in the file of settings",
-            ));
-        };
+        let data = settings.data.clone();
         let (http, nbd) = (http(settings)?, nbd(settings, &data)?);
         let admin = Admin { email: settings.admin.admin_email.clone(), password: password(settings)? };
         let capacity = settings.capacity.map(|Bytes(bytes)| bytes);

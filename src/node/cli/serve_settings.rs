@@ -17,11 +17,14 @@ use std::str::FromStr;
 use std::time::Duration;
 use tracing::level_filters::LevelFilter;
 
+/// Where a node is that nobody says a directory for: beside whoever tries it.
+pub(super) const DATA: &str = "floe-data";
+
 #[derive(Debug, Args)]
 pub(super) struct Settings {
     /// The node's directory, made on first use; it holds the store
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
+    #[arg(long, value_name = "DIR", default_value = DATA)]
+    pub data: PathBuf,
     /// Capacity of the store, if it is made now [default: 64G]
     #[arg(long, value_name = "SIZE")]
     pub capacity: Option<Bytes>,

@@ -1,6 +1,7 @@
 //! What does `floe user` do?
 
 use super::output::{Document, Reply};
+use super::serve_settings::DATA;
 use super::session::Session;
 use super::size;
 use super::table::{Align, aligned};
@@ -19,8 +20,8 @@ const PASSWORD: &str = "FLOE_PASSWORD";
 #[derive(Debug, Args)]
 pub(super) struct UserArgs {
     /// The node's directory; the node must not be running
-    #[arg(long, value_name = "DIR", env = "FLOE_DATA", global = true)]
-    data: Option<PathBuf>,
+    #[arg(long, value_name = "DIR", env = "FLOE_DATA", default_value = DATA, global = true)]
+    data: PathBuf,
     #[command(subcommand)]
     command: UserCommand,
 }
@@ -89,11 +90,7 @@ fn class_and_size(text: &str) -> Result<(String, Option<u64>), String> {
 }
 
 pub(super) fn run(session: &Session, args: &UserArgs) -> Result<Reply, Failure> {
-    let Some(data) = &args.data else {
-        let message = "which node? give --data DIR, or set FLOE_DATA in the environment";
-        return Err(Failure::new(FailureKind::InvalidArgument, message));
-    };
-    session.with_store_at(&data.join(STORE_FILE), |store| answer(store, &args.command))
+    session.with_store_at(&args.data.join(STORE_FILE), |store| answer(store, &args.command))
 }
 
 fn answer(store: &Store, command: &UserCommand) -> Result<Reply, Failure> {
