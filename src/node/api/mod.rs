@@ -180,17 +180,53 @@ impl Api {
 
     /// Takes what the engine says of a thing; nothing if it is not there any more.
     fn put<H: Item>(&self, shelf: &Shelf<H>, handle: H) -> Result<Option<Arc<Own<H>>>> {
-        let somebody = self.accounts.first().map_or(Uuid::nil(), |first| first.uuid);
         let uuid = handle.uuid();
-        let own = present(Own::read(handle, somebody))?;
+        let own = present(Own::read(handle, |owner| self.owner(owner)))?;
         if own.is_none() {
             shelf.remove(uuid);
         }
         Ok(own.map(|own| shelf.put(own)))
     }
 
+    /// Whoever a thing says owns it; the oldest account, if it says nobody, or somebody who has no account any more.
+    fn owner(&self, said: Option<Uuid>) -> Uuid {
+        let there = said.filter(|owner| self.accounts.find(*owner).is_some());
+        there.or_else(|| self.accounts.first().map(|first| first.uuid)).unwrap_or(Uuid::nil())
+    }
+
     /// What an account has is counted, and added to, by one call at a time.
     fn deciding(&self, owner: Uuid) -> Arc<Mutex<()>> {
         Arc::clone(self.deciding.lock().entry(owner).or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Api, Call, Limits};
+    use crate::node::accounts::Accounts;
+    use crate::node::attributes::Attributes;
+    use crate::{DriveOptions, MemoryDevice, SnapshotOptions, Store};
+    use std::sync::Arc;
+
+    #[test]
+    fn what_nobody_owns_is_the_oldest_accounts() {
+        let store = Store::options().create_on(Arc::new(MemoryDevice::new(1 << 30).expect("memory"))).expect("a store");
+        let accounts = Arc::new(Accounts::of(&store).expect("no accounts"));
+        let [oldest, other, gone] = ["a@b", "c@d", "e@f"].map(|email| accounts.add(email, "secret").expect("an account"));
+        let mut attributes = Attributes::read(b"");
+        attributes.set_owner(gone.uuid);
+        let drive =
+            store.create_drive(DriveOptions::new(4096).name("orphan").attributes(attributes.to_bytes())).expect("a drive");
+        drive.snapshot(SnapshotOptions::named("foundling")).expect("a snapshot");
+        accounts.delete(gone.uuid).expect("an account less");
+        let api = Api::new(&store, accounts, Arc::new(|_| 0), Limits::default()).expect("an API");
+        for (account, count) in [(&oldest, 1), (&other, 0)] {
+            for path in ["drives", "snapshots"] {
+                let path = format!("/api/2.0/{path}/");
+                let call = Call { method: "GET".into(), path, parameters: Vec::new(), body: Vec::new() };
+                let answer = api.answer(account, &call);
+                assert_eq!(answer.body.expect("a list")["meta"]["total_count"], count, "{} {}", account.email, call.path);
+            }
+        }
     }
 }

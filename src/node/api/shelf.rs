@@ -48,13 +48,13 @@ pub type OwnDrive = Own<Drive>;
 pub type OwnSnapshot = Own<Snapshot>;
 
 impl<H: Item> Own<H> {
-    /// Reads it from the engine; what says no owner is `somebody`'s.
+    /// Reads it from the engine; `owner` says whose it is by what it says itself.
     ///
     /// # Errors
     /// As the engine's: `NotFound` if it was deleted.
-    pub fn read(handle: H, somebody: Uuid) -> Result<Self> {
+    pub fn read(handle: H, owner: impl FnOnce(Option<Uuid>) -> Uuid) -> Result<Self> {
         let attributes = Attributes::read(&handle.attributes()?);
-        let owner = attributes.owner().unwrap_or(somebody);
+        let owner = owner(attributes.owner());
         Ok(Self { owner, name: handle.name()?, tags: attributes.tags(), attributes, handle })
     }
 }
