@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 const TIMESTAMP: &str = "timestamp";
 const IMPORTING: &str = "importing";
+const UPLOADING: &str = "uploading";
 const ALLOW_MULTIMOUNT: &str = "allow_multimount";
 const OWNER: &str = "owner";
 const META: &str = "meta";
@@ -73,12 +74,24 @@ impl Attributes {
 
     /// Notes that an import began, or that it finished.
     pub fn set_importing(&mut self, importing: bool) {
-        let Content::Object(object) = &mut self.0 else { return };
-        if importing {
-            object.insert(IMPORTING.into(), true.into());
-        } else {
-            object.shift_remove(IMPORTING);
-        }
+        self.mark(IMPORTING, importing);
+    }
+
+    /// Whether the drive is made by an upload that has not finished. Nobody can go on with it: if the node ends, the drive goes.
+    #[must_use]
+    pub fn uploading(&self) -> bool {
+        self.field(UPLOADING).and_then(Value::as_bool).unwrap_or(false)
+    }
+
+    /// Notes that an upload makes the drive, or that it finished.
+    pub fn set_uploading(&mut self, uploading: bool) {
+        self.mark(UPLOADING, uploading);
+    }
+
+    /// Whether the drive has only a part of the image that it is to have.
+    #[must_use]
+    pub fn is_unfinished(&self) -> bool {
+        self.importing() || self.uploading()
     }
 
     /// Whether several clients may write the drive at the same time.
@@ -89,12 +102,7 @@ impl Attributes {
 
     /// Allows, or forbids, several clients to write the drive at the same time.
     pub fn set_allow_multimount(&mut self, allow: bool) {
-        let Content::Object(object) = &mut self.0 else { return };
-        if allow {
-            object.insert(ALLOW_MULTIMOUNT.into(), true.into());
-        } else {
-            object.shift_remove(ALLOW_MULTIMOUNT);
-        }
+        self.mark(ALLOW_MULTIMOUNT, allow);
     }
 
     /// Whose it is, if a node made it.
@@ -179,6 +187,16 @@ impl Attributes {
         match &self.0 {
             Content::Object(object) => Some(serde_json::to_string(object).expect("a map of JSON values is JSON")),
             Content::Foreign(_) => None,
+        }
+    }
+
+    /// A mark is there, or it is not.
+    fn mark(&mut self, name: &str, marked: bool) {
+        match &mut self.0 {
+            Content::Object(object) if !marked => {
+                object.shift_remove(name);
+            }
+            _ => self.set(name, true.into()),
         }
     }
 

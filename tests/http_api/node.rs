@@ -1,4 +1,5 @@
 //! How does a test get a node with accounts, and call it?
+#![allow(dead_code)] // Each test binary uses its own part of this.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -60,6 +61,12 @@ impl Node {
     }
 
     fn start_with(dir: TempDir, environment: &[(&str, &str)]) -> Self {
+        let (process, address) = Self::begin(&dir, environment);
+        Self { process, address, dir }
+    }
+
+    /// The process, and where it is.
+    fn begin(dir: &TempDir, environment: &[(&str, &str)]) -> (Guarded, String) {
         let log = File::options().create(true).append(true).open(dir.path().join("log")).expect("a file");
         let mut command = floe();
         command.args(["--json", "serve", "--http", "127.0.0.1:0", "--data"]).arg(dir.path().join("data"));
@@ -72,7 +79,25 @@ impl Node {
         let said: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}: {log}"));
         let url = said["http"][0].as_str().unwrap_or_else(|| panic!("an address: {said}"));
         let address = url.strip_prefix("http://").and_then(|rest| rest.split('/').next()).expect("a URL").to_owned();
-        Self { process, address, dir }
+        (process, address)
+    }
+
+    /// As if the power had failed, and come back.
+    pub fn crash(&mut self) {
+        self.restart_after(|| ());
+    }
+
+    /// The same, and something is done in between.
+    pub fn restart_after(&mut self, work: impl FnOnce()) {
+        self.process.0.kill().expect("it runs");
+        self.process.0.wait().expect("a child");
+        work();
+        (self.process, self.address) = Self::begin(&self.dir, &[]);
+    }
+
+    /// Threads that it has.
+    pub fn threads(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/task", self.process.0.id())).expect("a process").count()
     }
 
     pub fn data(&self) -> PathBuf {

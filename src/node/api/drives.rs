@@ -53,6 +53,67 @@ fn definition(asked: &Asked<'_>, own: &OwnDrive, state: State) -> Result<Object,
     asked.drive(own, state)?.ok_or_else(|| Fault::no_object(own.handle.uuid()))
 }
 
+/// A drive that is asked for.
+pub struct Wanted {
+    /// Its identity.
+    pub uuid: Uuid,
+    /// Its name.
+    pub name: String,
+    /// Its size.
+    pub size_bytes: u64,
+    /// Its class of storage.
+    pub storage_type: &'static str,
+    /// What is written about it.
+    pub attributes: Attributes,
+}
+
+impl Wanted {
+    /// What an object asks for.
+    ///
+    /// # Errors
+    /// 400
+    pub fn of(asked: &Asked<'_>, uuid: Uuid, object: &Object) -> Result<Self, Fault> {
+        let (api, owner) = (asked.api, asked.caller.uuid);
+        let mut attributes = Attributes::made_at(Timestamp::now());
+        attributes.set_owner(owner);
+        api.describe_drive(owner, &mut attributes, object)?;
+        let storage_type = storage_type_in(object)?;
+        let storage_type =
+            STORAGE_TYPES.into_iter().find(|known| Some(*known) == storage_type.as_deref()).unwrap_or(STORAGE_TYPES[0]);
+        attributes.set_storage_type(storage_type);
+        let name = name_in(object)?.ok_or_else(|| Fault::missing("name"))?;
+        let size_bytes = size_in(api, object)?.ok_or_else(|| Fault::missing("size"))?;
+        media_in(object)?.ok_or_else(|| Fault::missing("media"))?;
+        Ok(Self { uuid, name, size_bytes, storage_type, attributes })
+    }
+
+    /// What makes it.
+    pub fn into_step(self) -> Step {
+        let attributes = self.attributes.to_text().unwrap_or_default();
+        Step::CreateDrive { uuid: self.uuid, name: self.name, size_bytes: self.size_bytes, attributes }
+    }
+}
+
+/// Nobody takes a part of an image for the whole.
+///
+/// # Errors
+/// 403
+pub fn refuse_unfinished(own: &OwnDrive, doing: &str) -> Result<(), Fault> {
+    if own.attributes.is_unfinished() { Err(wrong_state(doing, "uploading")) } else { Ok(()) }
+}
+
+/// Nobody writes, or deletes, what somebody else works with.
+///
+/// # Errors
+/// 403
+pub fn refuse_mounted(asked: &Asked<'_>, drive: Uuid, doing: &str) -> Result<(), Fault> {
+    if (asked.api.connections)(drive) > 0 { Err(wrong_state(doing, "mounted")) } else { Ok(()) }
+}
+
+fn wrong_state(doing: &str, state: &str) -> Fault {
+    Fault::forbidden(format!("Cannot {doing} drive in state \"{state}\". Drive should be in state \"unmounted\""))
+}
+
 /// `POST /drives/`: all that the body asks for, or none.
 pub fn create(asked: &Asked<'_>) -> Result<Answer, Fault> {
     let (api, owner) = (asked.api, asked.caller.uuid);
@@ -63,21 +124,11 @@ pub fn create(asked: &Asked<'_>) -> Result<Answer, Fault> {
     let mut steps = Vec::new();
     let mut uuids = Vec::new();
     for object in objects {
-        let mut attributes = Attributes::made_at(Timestamp::now());
-        attributes.set_owner(owner);
-        api.describe_drive(owner, &mut attributes, &object)?;
-        let storage_type = storage_type_in(&object)?;
-        let storage_type =
-            STORAGE_TYPES.into_iter().find(|known| Some(*known) == storage_type.as_deref()).unwrap_or(STORAGE_TYPES[0]);
-        attributes.set_storage_type(storage_type);
-        let name = name_in(&object)?.ok_or_else(|| Fault::missing("name"))?;
-        let size_bytes = size_in(api, &object)?.ok_or_else(|| Fault::missing("size"))?;
-        media_in(&object)?.ok_or_else(|| Fault::missing("media"))?;
-        let sum = bytes.entry(storage_type).or_default();
-        *sum = sum.saturating_add(size_bytes);
-        let uuid = Uuid::new_v4();
-        uuids.push(uuid);
-        steps.push(Step::CreateDrive { uuid, name, size_bytes, attributes: attributes.to_text().unwrap_or_default() });
+        let wanted = Wanted::of(asked, Uuid::new_v4(), &object)?;
+        let sum = bytes.entry(wanted.storage_type).or_default();
+        *sum = sum.saturating_add(wanted.size_bytes);
+        uuids.push(wanted.uuid);
+        steps.push(wanted.into_step());
     }
     api.allow_bytes(asked.caller, &bytes)?;
     asked.run(Operation::DriveCreate, wire::uris("drives", &uuids), steps)?;
@@ -157,10 +208,7 @@ fn delete_all(asked: &Asked<'_>, uuids: &[Uuid]) -> Result<Answer, Fault> {
         let mut snapshots = Vec::new();
         for uuid in uuids {
             let own = asked.view.find_own(&api.drives, *uuid)?;
-            if (api.connections)(*uuid) > 0 {
-                let message = "Cannot delete drive in state \"mounted\". Drive should be in state \"unmounted\"";
-                return Err(Fault::forbidden(message));
-            }
+            refuse_mounted(asked, *uuid, "delete")?;
             let of_drive = present(own.handle.snapshots())?.unwrap_or_default();
             snapshots.extend(of_drive.iter().map(crate::Snapshot::uuid));
             steps.extend(of_drive.iter().map(|snapshot| Step::DeleteSnapshot { snapshot: snapshot.uuid() }));
@@ -187,6 +235,7 @@ pub fn act(asked: &Asked<'_>) -> Result<Answer, Fault> {
 
 fn clone(asked: &Asked<'_>, object: &Object) -> Result<Answer, Fault> {
     let own = asked.view.find(&asked.api.drives, asked.uuid()?, Permission::Clone)?;
+    refuse_unfinished(&own, "clone")?;
     let source = Source {
         uri: wire::uri("drives", own.handle.uuid()),
         name: &own.name,

@@ -2,10 +2,10 @@
 //!
 //! A page made of the tables that the OpenAPI document is made of.
 
-use super::BASE;
 use super::fields::{Field, Kind, Shape};
 use super::openapi::KINDS;
 use super::routes::{Gives, Method, ROUTES, Takes};
+use super::{BASE, IMAGE};
 
 /// Where the page is.
 pub const PATH: &str = "docs";
@@ -29,7 +29,7 @@ pub fn manual() -> String {
     page += "<h2>Calls</h2><table><tr><th>Call<th>What it does<th>Takes<th>Answers";
     for route in ROUTES {
         for method in route.methods {
-            let path = route.path.replace('*', "{uuid}");
+            let path = named(route.path);
             page += &row(&path, method);
         }
     }
@@ -42,6 +42,11 @@ pub fn manual() -> String {
     page
 }
 
+/// A path with names where it has places.
+pub fn named(path: &str) -> String {
+    path.replace('*', "{uuid}").replace('+', "{file}")
+}
+
 fn row(path: &str, method: &Method) -> String {
     let link = |kind: &Kind| format!("<a href=\"#{0}\">{0}</a>", kind.name);
     let takes = match method.takes {
@@ -49,6 +54,10 @@ fn row(path: &str, method: &Method) -> String {
         Takes::Objects(kind) => format!("one or several {}", link(kind)),
         Takes::Changes(kind) => format!("fields of {}", link(kind)),
         Takes::Action(kind) => format!("<code>?do=</code>, and fields of {}, or nothing", link(kind)),
+        Takes::Image => format!(
+            "the image, <code>{IMAGE}</code>; <code>?name=</code>, <code>media</code>, <code>storage_type</code>, <code>size</code>, <code>complete</code>"
+        ),
+        Takes::PartOfImage => format!("<code>{IMAGE}</code>, with <code>Content-Range</code> a part; <code>?complete=</code>"),
         Takes::Uuids => "<code>{\"objects\": [{\"uuid\"}]}</code>".to_owned(),
     };
     let gives = match method.gives {
@@ -59,6 +68,8 @@ fn row(path: &str, method: &Method) -> String {
         Gives::Accepted(kind) => format!("202, <code>objects</code> of {}", link(kind)),
         Gives::Bare(kind) => format!("202, {}", link(kind)),
         Gives::Json => "200, JSON".to_owned(),
+        Gives::Image => format!("200, or 206 for a <code>Range</code>: <code>{IMAGE}</code>"),
+        Gives::MadeOfImage(kind) => format!("201, the uuid as text, or <code>objects</code> of {}", link(kind)),
     };
     format!("<tr><td><code>{} /{path}/</code><td>{}<td>{takes}<td>{gives}", method.verb, method.what)
 }
@@ -90,14 +101,14 @@ fn rows(page: &mut String, prefix: &str, fields: &[Field]) {
 
 #[cfg(test)]
 mod tests {
-    use super::manual;
+    use super::{manual, named};
     use crate::node::api::routes::ROUTES;
 
     #[test]
     fn every_path_is_on_the_page() {
         let page = manual();
         for route in ROUTES {
-            assert!(page.contains(&format!(" /{}/</code>", route.path.replace('*', "{uuid}"))), "{}", route.path);
+            assert!(page.contains(&format!(" /{}/</code>", named(route.path))), "{}", route.path);
         }
     }
 }

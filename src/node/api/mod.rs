@@ -10,6 +10,7 @@ mod account;
 mod acls;
 mod body;
 mod clone;
+mod content;
 mod describe;
 mod drives;
 mod fault;
@@ -27,14 +28,17 @@ mod schema;
 mod sharing;
 mod shelf;
 mod snapshots;
+mod span;
 mod tags;
 mod wire;
 
+pub use content::{Content, Head, IMAGE, Incoming, Outgoing, Taken};
 pub use fault::{ErrorType, Fault};
 pub use quota::{BACKUP, Limits, STORAGE_TYPES};
 pub use routes::template;
 
 use crate::node::accounts::{Account, Accounts};
+use crate::node::attributes::Attributes;
 use crate::node::failure::Failure;
 use crate::node::jobs::Jobs;
 use crate::node::records::Records;
@@ -148,7 +152,12 @@ impl Api {
             deciding: Mutex::default(),
         };
         for drive in store.drives() {
-            api.put(&api.drives, drive)?;
+            if Attributes::read(&drive.attributes()?).uploading() {
+                tracing::info!(drive = %drive.uuid(), "deleting what came of an upload that was interrupted");
+                drive.delete()?;
+            } else {
+                api.put(&api.drives, drive)?;
+            }
         }
         for snapshot in store.snapshots() {
             api.put(&api.snapshots, snapshot)?;
@@ -166,6 +175,28 @@ impl Api {
     #[must_use]
     pub fn answer(&self, caller: &Account, call: &Call) -> Answer {
         routes::answer(self, caller, call)
+    }
+
+    /// Do bytes go out or come in by this method of this path? Then [`Api::content`] has what [`Api::answer`] has not.
+    #[must_use]
+    pub fn streams(method: &str, path: &str) -> bool {
+        routes::streams(method, path)
+    }
+
+    /// What comes of a call for content; its body comes later.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn content(&self, caller: &Account, call: &Call, head: &Head) -> Result<Content, Fault> {
+        routes::content(self, caller, call, head)
+    }
+
+    /// All of an image has come.
+    ///
+    /// # Errors
+    /// What is wrong with it; then it is to be given up.
+    pub fn finish(&self, caller: &Account, call: &Call, incoming: &Incoming) -> Result<Taken, Fault> {
+        incoming.finish(&routes::Asked::of(self, caller, call, ""))
     }
 
     /// What anybody may read: how the API is to be used, for programs and for people.

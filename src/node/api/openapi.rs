@@ -7,9 +7,10 @@ use super::fields::{
     ACL, BALANCE, CAPABILITIES, CLONE, DRIVE, DRIVE_IN_SHORT, Field, JOB, Kind, LOCATION, PROFILE, SERVER, SNAPSHOT, Shape, TAG,
     USAGE,
 };
+use super::manual::named;
 use super::page::LIMIT_DEFAULT;
 use super::routes::{Asked, Gives, Method, ROUTES, Takes};
-use super::{Answer, BASE};
+use super::{Answer, BASE, IMAGE};
 use serde_json::{Map, Value, json};
 
 /// Where the document is.
@@ -28,16 +29,19 @@ pub fn document(_asked: &Asked<'_>) -> Result<Answer, Fault> {
 pub fn openapi() -> Value {
     let mut paths = Map::new();
     for route in ROUTES {
-        let parameter = json!({"name": "uuid", "in": "path", "required": true, "schema": {"type": "string", "format": "uuid"}});
+        let uuid = json!({"name": "uuid", "in": "path", "required": true, "schema": {"type": "string", "format": "uuid"}});
+        let file = json!({"name": "file", "in": "path", "required": true, "schema": {"type": "string", "minLength": 1}});
         let mut path = Map::new();
-        if route.path.contains('*') {
-            path.insert("parameters".into(), json!([parameter]));
+        for (place, parameter) in [('*', uuid), ('+', file)] {
+            if route.path.contains(place) {
+                path.insert("parameters".into(), json!([parameter]));
+            }
         }
         for method in route.methods {
             path.insert(method.verb.to_lowercase(), operation(route.path, method));
         }
         let slash = if route.path == PATH { "" } else { "/" };
-        paths.insert(format!("/{}{slash}", route.path.replace('*', "{uuid}")), path.into());
+        paths.insert(format!("/{}{slash}", named(route.path)), path.into());
     }
     let mut schemas = Map::new();
     for kind in KINDS {
@@ -65,7 +69,7 @@ pub fn openapi() -> Value {
 fn operation(path: &str, method: &Method) -> Value {
     let mut operation = json!({
         "summary": method.what,
-        "operationId": format!("{} {path}", method.verb.to_lowercase()).replace(['/', ' ', '*', '.'], "_"),
+        "operationId": format!("{} {path}", method.verb.to_lowercase()).replace(['/', ' ', '*', '+', '.'], "_"),
         "tags": [path.split('/').next().unwrap_or_default()],
         "responses": responses(method),
     });
@@ -102,6 +106,23 @@ fn parameters(path: &str, method: &Method) -> Vec<Value> {
         action["required"] = true.into();
         parameters.push(action);
     }
+    if let Takes::Image = method.takes {
+        for field in DRIVE.fields.iter().filter(|field| ["name", "media", "storage_type", "size"].contains(&field.name)) {
+            parameters.push(query(field.name, schema(field, Side::Change), field.help));
+        }
+    }
+    if let Takes::Image | Takes::PartOfImage = method.takes {
+        let what = "no: more of the image is to come, and the drive is `uploading` until a part says yes";
+        parameters.push(query("complete", json!({"type": "string", "enum": ["yes", "no"]}), what));
+    }
+    let header =
+        |name: &str, what: &str| json!({"name": name, "in": "header", "schema": {"type": "string"}, "description": what});
+    if let Takes::PartOfImage = method.takes {
+        parameters.push(header("Content-Range", "bytes FIRST-LAST/SIZE: where the part lies; at the beginning if it is missing"));
+    }
+    if let Gives::Image = method.gives {
+        parameters.push(header("Range", "bytes=FIRST-LAST: the part that is wanted"));
+    }
     let makes_drives = match method.takes {
         Takes::Action(_) => true,
         Takes::Objects(kind) => kind.name == DRIVE.name,
@@ -116,6 +137,7 @@ fn parameters(path: &str, method: &Method) -> Vec<Value> {
 fn responses(method: &Method) -> Value {
     let reference = |kind: &Kind| json!({"$ref": format!("#/components/schemas/{}", kind.name)});
     let wrapped = |kind: &Kind| json!({"type": "object", "required": ["objects"], "properties": {"objects": {"type": "array", "items": reference(kind)}}});
+    let bytes = json!({IMAGE: {"schema": {"type": "string", "format": "binary"}}});
     let (status, schema) = match method.gives {
         Gives::Nothing => ("204", None),
         Gives::Page(kind) => ("200", Some(page(reference(kind)))),
@@ -124,16 +146,27 @@ fn responses(method: &Method) -> Value {
         Gives::Accepted(kind) => ("202", Some(wrapped(kind))),
         Gives::Bare(kind) => ("202", Some(reference(kind))),
         Gives::Json => ("200", Some(json!({}))),
+        Gives::Image => ("200", None),
+        Gives::MadeOfImage(kind) => ("201", Some(wrapped(kind))),
     };
     let mut success = json!({"description": method.what});
     if let Some(schema) = schema {
         success["content"] = json!({"application/json": {"schema": schema}});
     }
+    if let Gives::MadeOfImage(_) = method.gives {
+        success["content"]["text/plain"] = json!({"schema": {"type": "string", "format": "uuid"}});
+    }
     let failure = json!({
         "description": "It was not done, and why",
         "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Errors"}}},
     });
-    json!({status: success, "4XX": failure, "5XX": failure})
+    let mut responses = json!({status: success, "4XX": failure, "5XX": failure});
+    if let Gives::Image = method.gives {
+        responses["200"]["content"] = bytes.clone();
+        responses["206"] = json!({"description": "A part of it", "content": bytes});
+        responses["304"] = json!({"description": "It is what the client has"});
+    }
+    responses
 }
 
 /// Fields that were asked for cut the objects of a page down: nothing is certain to be there.
@@ -161,6 +194,9 @@ fn body(takes: Takes) -> Option<Value> {
             let objects = json!({"type": "array", "minItems": 1, "items": object});
             let wrapped = json!({"type": "object", "required": ["objects"], "properties": {"objects": objects}});
             (json!({"anyOf": [wrapped, objects, object]}), true)
+        }
+        Takes::Image | Takes::PartOfImage => {
+            return Some(json!({"required": true, "content": {IMAGE: {"schema": {"type": "string", "format": "binary"}}}}));
         }
         Takes::Changes(kind) => (object_of(kind.fields, Side::Change, false), true),
         Takes::Action(kind) => (object_of(kind.fields, Side::Change, false), false),

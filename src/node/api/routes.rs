@@ -3,6 +3,7 @@
 //! One table. The OpenAPI document is made of it, and metrics count by its paths.
 
 use super::body::{self, Object};
+use super::content::{self, Content, Head};
 use super::describe::{uuid_in, uuid_of};
 use super::fault::{ErrorType, Fault};
 use super::fields::{self, Kind};
@@ -29,6 +30,11 @@ pub struct Asked<'a> {
 }
 
 impl Asked<'_> {
+    /// A call; `word` stands for the uuid in its path.
+    pub fn of<'a>(api: &'a Api, caller: &'a Account, call: &'a Call, word: &'a str) -> Asked<'a> {
+        Asked { api, caller, call: Cow::Borrowed(call), view: View::of(api, caller), word }
+    }
+
     /// The uuid in the path.
     ///
     /// # Errors
@@ -113,6 +119,15 @@ impl Asked<'_> {
 
 type Handler = fn(&Asked<'_>) -> Result<Answer, Fault>;
 
+/// How a method does what it does.
+#[derive(Clone, Copy)]
+enum Doing {
+    /// It answers.
+    Answers(Handler),
+    /// Bytes go by.
+    Streams(fn(&Asked<'_>, &Head) -> Result<Content, Fault>),
+}
+
 /// What a method wants in its body.
 #[derive(Clone, Copy)]
 pub enum Takes {
@@ -126,6 +141,10 @@ pub enum Takes {
     Action(&'static Kind),
     /// Uuids.
     Uuids,
+    /// An image.
+    Image,
+    /// A part of an image.
+    PartOfImage,
 }
 
 /// What a method answers.
@@ -145,6 +164,10 @@ pub enum Gives {
     Bare(&'static Kind),
     /// JSON that clients do not look into.
     Json,
+    /// An image, or a part of it.
+    Image,
+    /// The uuid of an object that was made, or the object, with 201.
+    MadeOfImage(&'static Kind),
 }
 
 /// A method of a path.
@@ -157,26 +180,38 @@ pub struct Method {
     pub takes: Takes,
     /// What it answers.
     pub gives: Gives,
-    handler: Handler,
+    doing: Doing,
 }
 
 const fn get(what: &'static str, gives: Gives, handler: Handler) -> Method {
-    Method { verb: "GET", what, takes: Takes::Nothing, gives, handler }
+    Method { verb: "GET", what, takes: Takes::Nothing, gives, doing: Doing::Answers(handler) }
+}
+
+const fn download(what: &'static str, doing: fn(&Asked<'_>, &Head) -> Result<Content, Fault>) -> Method {
+    Method { verb: "GET", what, takes: Takes::Nothing, gives: Gives::Image, doing: Doing::Streams(doing) }
 }
 
 const fn post(what: &'static str, takes: Takes, gives: Gives, handler: Handler) -> Method {
-    Method { verb: "POST", what, takes, gives, handler }
+    Method { verb: "POST", what, takes, gives, doing: Doing::Answers(handler) }
 }
 
 const fn put(what: &'static str, kind: &'static Kind, handler: Handler) -> Method {
-    Method { verb: "PUT", what, takes: Takes::Changes(kind), gives: Gives::One(kind), handler }
+    Method { verb: "PUT", what, takes: Takes::Changes(kind), gives: Gives::One(kind), doing: Doing::Answers(handler) }
 }
 
 const fn delete(what: &'static str, takes: Takes, handler: Handler) -> Method {
-    Method { verb: "DELETE", what, takes, gives: Gives::Nothing, handler }
+    Method { verb: "DELETE", what, takes, gives: Gives::Nothing, doing: Doing::Answers(handler) }
 }
 
-/// A path below [`BASE`], `*` for a uuid, and its methods.
+const UPLOAD: Method = Method {
+    verb: "POST",
+    what: "Make a drive of an image",
+    takes: Takes::Image,
+    gives: Gives::MadeOfImage(&fields::DRIVE),
+    doing: Doing::Streams(content::upload),
+};
+
+/// A path below [`BASE`], `*` for a uuid and `+` for a word that means nothing, and its methods.
 pub struct Route {
     /// The path.
     pub path: &'static str,
@@ -218,6 +253,10 @@ pub const ROUTES: &[Route] = {
             methods: &[post("Clone a snapshot to a drive", Takes::Action(&DRIVE), Gives::Bare(&CLONE), snapshots::act)],
         },
         Route {
+            path: "snapshots/*/download",
+            methods: &[download("Get the image of a snapshot, or a part of it", content::download_snapshot)],
+        },
+        Route {
             path: "drives",
             methods: &[
                 get("List drives in short", Gives::Page(&DRIVE_IN_SHORT), drives::list),
@@ -235,6 +274,8 @@ pub const ROUTES: &[Route] = {
             path: "drives/availability_groups/*",
             methods: &[get("List the drives that share a host with a drive", Gives::Json, place::group_of)],
         },
+        Route { path: "drives/upload", methods: &[UPLOAD] },
+        Route { path: "drives/upload/+", methods: &[UPLOAD] },
         Route {
             path: "drives/*",
             methods: &[
@@ -246,6 +287,20 @@ pub const ROUTES: &[Route] = {
         Route {
             path: "drives/*/action",
             methods: &[post("Clone or resize a drive", Takes::Action(&DRIVE), Gives::Accepted(&DRIVE), drives::act)],
+        },
+        Route {
+            path: "drives/*/download",
+            methods: &[download("Get the image of a drive, or a part of it", content::download_drive)],
+        },
+        Route {
+            path: "drives/*/upload",
+            methods: &[Method {
+                verb: "PUT",
+                what: "Write an image, or a part of one, into a drive",
+                takes: Takes::PartOfImage,
+                gives: Gives::One(&DRIVE),
+                doing: Doing::Streams(content::upload_part),
+            }],
         },
         Route {
             path: "tags",
@@ -339,14 +394,36 @@ pub fn answer(api: &Api, caller: &Account, call: &Call) -> Answer {
         let allow = allow();
         return Answer { allow: allow.clone(), ..Answer::json(200, allow.into()) };
     }
-    // HEAD is GET without what it says; whoever sends the answer leaves that out.
-    let verb = if call.method == "HEAD" { "GET" } else { &call.method };
-    let Some(method) = route.methods.iter().find(|method| method.verb == verb) else {
+    let Some(method) = method_of(route, &call.method) else {
         let fault = Fault::new(405, ErrorType::Validation, format!("{} is not allowed here", call.method));
         return Answer { allow: allow(), ..fault.into() };
     };
-    let asked = Asked { api, caller, call: Cow::Borrowed(call), view: View::of(api, caller), word };
-    (method.handler)(&asked).unwrap_or_else(Answer::from)
+    match method.doing {
+        Doing::Answers(handler) => handler(&Asked::of(api, caller, call, word)).unwrap_or_else(Answer::from),
+        // Whoever calls asks `streams` first.
+        Doing::Streams(_) => Fault::new(500, ErrorType::Backend, "Content does not come as an answer").into(),
+    }
+}
+
+/// Do bytes go out or come in by this method of this path?
+pub fn streams(method: &str, path: &str) -> bool {
+    let method = find(path).and_then(|(route, _)| method_of(route, method));
+    method.is_some_and(|method| matches!(method.doing, Doing::Streams(_)))
+}
+
+/// What comes of a call for content.
+pub fn content(api: &Api, caller: &Account, call: &Call, head: &Head) -> Result<Content, Fault> {
+    let found = find(&call.path).and_then(|(route, word)| Some((method_of(route, &call.method)?.doing, word)));
+    match found {
+        Some((Doing::Streams(open), word)) => open(&Asked::of(api, caller, call, word), head),
+        _ => Err(Fault::new(404, ErrorType::NotExist, format!("There is no content at {}", call.path))),
+    }
+}
+
+/// The method of that name. HEAD is GET without what it says; whoever sends the answer leaves that out.
+fn method_of(route: &'static Route, name: &str) -> Option<&'static Method> {
+    let verb = if name == "HEAD" { "GET" } else { name };
+    route.methods.iter().find(|method| method.verb == verb)
 }
 
 /// The path of the route that a path takes, for whoever counts calls; `*` stands for a uuid.
@@ -367,11 +444,11 @@ fn find(path: &str) -> Option<(&'static Route, &str)> {
     let fits = |route: &&Route| {
         let parts: Vec<&str> = route.path.split('/').collect();
         parts.len() == words.len()
-            && parts.iter().zip(&words).all(|(part, word)| part == word || (*part == "*" && !word.is_empty()))
+            && parts.iter().zip(&words).all(|(part, word)| part == word || (matches!(*part, "*" | "+") && !word.is_empty()))
     };
     let route = ROUTES.iter().find(fits)?;
-    let at = route.path.split('/').position(|part| part == "*")?;
-    Some((route, words[at]))
+    let at = route.path.split('/').position(|part| part == "*");
+    Some((route, at.map_or("", |at| words[at])))
 }
 
 #[cfg(test)]
@@ -389,6 +466,9 @@ mod tests {
         check("/api/2.0/snapshots/detail/", Some(("snapshots/detail", "")));
         check("/api/2.0/snapshots/x/", Some(("snapshots/*", "x")));
         check("/api/2.0/drives/x/action", Some(("drives/*/action", "x")));
+        check("/api/2.0/drives/upload", Some(("drives/upload", "")));
+        check("/api/2.0/drives/upload/disk.raw", Some(("drives/upload/+", "")));
+        check("/api/2.0/drives/x/upload/", Some(("drives/*/upload", "x")));
         check("/api/2.0/drives/availability_groups/x/", Some(("drives/availability_groups/*", "x")));
         check("/api/2.0/", None);
         check("/api/2.0/snapshots//", None);

@@ -4,6 +4,7 @@ use super::Answer;
 use super::body;
 use super::clone::{self, Source};
 use super::describe::{name_in, uuid_in};
+use super::drives::refuse_unfinished;
 use super::fault::Fault;
 use super::filter::Filter;
 use super::page::Page;
@@ -74,6 +75,7 @@ pub fn create(asked: &Asked<'_>) -> Result<Answer, Fault> {
         let drive = object.get("drive").filter(|drive| !drive.is_null()).ok_or_else(|| Fault::missing("drive"))?;
         let drive = uuid_in(drive).ok_or_else(|| Fault::invalid("drive", "it is no uuid"))?;
         let drive = asked.view.find_own(&api.drives, drive)?;
+        refuse_unfinished(&drive, "snapshot")?;
         let mut attributes = Attributes::made_at(now);
         attributes.set_owner(owner);
         api.describe(owner, &mut attributes, &object)?;

@@ -99,7 +99,7 @@ impl Asked<'_> {
         let seen = |uuid: &Uuid| self.view.find(&self.api.snapshots, *uuid, Permission::List).is_ok();
         let snapshots: Vec<Uuid> = snapshots.iter().rev().map(Snapshot::uuid).filter(seen).collect();
         let (attributes, uuid) = (&own.attributes, own.handle.uuid());
-        let busy = matches!(state, State::Creating | State::Cloning);
+        let busy = matches!(state, State::Creating | State::Cloning) || attributes.is_unfinished();
         Ok(Some(object(json!({
             "affinities": attributes.affinities(),
             "allow_multimount": attributes.allows_multimount(),
@@ -134,6 +134,7 @@ impl Asked<'_> {
             State::Cloning => "cloning_dst",
             State::Resizing => "resizing",
             State::Now if (self.api.connections)(own.handle.uuid()) > 0 => "mounted",
+            State::Now if own.attributes.is_unfinished() => "uploading",
             State::Now => "unmounted",
         }
     }

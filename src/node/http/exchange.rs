@@ -1,5 +1,6 @@
 //! How does a request become a call, and an answer a response?
 
+use super::content::{self, ImageBody};
 use super::probes::{MetricsAt, Probe};
 use super::served::Served;
 use super::turn::{Answered, Answering, Turn};
@@ -7,7 +8,7 @@ use crate::node::accounts::{Account, Denied};
 use crate::node::api::{Answer, Api, Call, ErrorType, Fault, Open, template};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::ext::ReasonPhrase;
 use hyper::header::{
@@ -32,6 +33,9 @@ const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 /// Seconds until whoever failed too often may try again.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("30");
 
+/// The body of a response: whole, or read when the client can take it.
+pub type Reply = Either<Full<Bytes>, ImageBody>;
+
 /// A connection, as requests know it.
 pub struct Asking {
     /// What answers.
@@ -48,7 +52,7 @@ pub struct Asking {
 ///
 /// # Errors
 /// None: every failure is an answer.
-pub async fn exchange(asking: Arc<Asking>, request: Request<Incoming>) -> Result<Response<Answered<Full<Bytes>>>, Infallible> {
+pub async fn exchange(asking: Arc<Asking>, request: Request<Incoming>) -> Result<Response<Answered<Reply>>, Infallible> {
     let (id, begun) = (Uuid::new_v4(), Instant::now());
     let served = &asking.served;
     let probe = Probe::of(request.uri().path()).filter(|probe| {
@@ -62,10 +66,7 @@ pub async fn exchange(asking: Arc<Asking>, request: Request<Incoming>) -> Result
         Some(probe) => (probed(Arc::clone(served), probe, &method).await, None),
         None => match open(&asking, &method, &path) {
             Some(open) => (open, None),
-            None => {
-                let (answer, caller) = answer(&asking, request).instrument(span.clone()).await;
-                (response(answer, &method), caller)
-            }
+            None => answer(&asking, request).instrument(span.clone()).await,
         },
     };
     let headers = response.headers_mut();
@@ -88,14 +89,16 @@ pub async fn exchange(asking: Arc<Asking>, request: Request<Incoming>) -> Result
 }
 
 /// The answer, and who asked, if that is known.
-async fn answer(asking: &Asking, request: Request<Incoming>) -> (Answer, Option<Uuid>) {
+async fn answer(asking: &Asking, request: Request<Incoming>) -> (Response<Reply>, Option<Uuid>) {
     let (parts, body) = request.into_parts();
+    let method = parts.method.clone();
+    let refused = |fault: Fault| response(fault.into(), &method);
     let caller = match let_in(asking, &parts).await {
         Ok(caller) => caller,
-        Err(fault) => return (fault.into(), None),
+        Err(fault) => return (refused(fault), None),
     };
     let uuid = caller.uuid;
-    (call(&asking.served, caller, parts, body).await.unwrap_or_else(Answer::from), Some(uuid))
+    (call(&asking.served, caller, parts, body).await.unwrap_or_else(refused), Some(uuid))
 }
 
 /// Who asks? Nothing of the body is read, nor kept in memory, for somebody who is nobody.
@@ -107,7 +110,7 @@ async fn let_in(asking: &Asking, parts: &Parts) -> Result<Account, Fault> {
     if served.is_stopping() {
         return Err(Fault::new(503, ErrorType::Backend, "The node is stopping"));
     }
-    if !accepts_json(&parts.headers) {
+    if !accepts_json(&parts.headers) && !Api::streams(parts.method.as_str(), parts.uri.path()) {
         return Err(Fault::new(406, ErrorType::Validation, "Answers are application/json"));
     }
     let Some((email, password)) = credentials(&parts.headers) else {
@@ -136,16 +139,21 @@ async fn let_in(asking: &Asking, parts: &Parts) -> Result<Account, Fault> {
     }
 }
 
-async fn call(served: &Arc<Served>, caller: Account, parts: Parts, body: Incoming) -> Result<Answer, Fault> {
+async fn call(served: &Arc<Served>, caller: Account, parts: Parts, body: Incoming) -> Result<Response<Reply>, Fault> {
     let limits = &served.limits;
     let Ok(path) = percent_encoding::percent_decode_str(parts.uri.path()).decode_utf8().map(|path| path.into_owned()) else {
         return Err(Fault::new(400, ErrorType::Validation, "The path is not text"));
     };
+    let parameters = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
+    let mut call = Call { method: parts.method.as_str().to_owned(), path, parameters, body: Vec::new() };
+    if Api::streams(&call.method, &call.path) {
+        return Ok(content::exchange(served, caller, call, &parts.headers, body).await);
+    }
     let too_long = || Fault::new(413, ErrorType::Validation, format!("A body has at most {} bytes", limits.body_bytes));
     if body.size_hint().lower() > limits.body_bytes as u64 {
         return Err(too_long());
     }
-    let body = match tokio::time::timeout(limits.body, Limited::new(body, limits.body_bytes).collect()).await {
+    call.body = match tokio::time::timeout(limits.body, Limited::new(body, limits.body_bytes).collect()).await {
         Ok(Ok(body)) => body.to_bytes().to_vec(),
         Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(too_long()),
         Ok(Err(error)) => {
@@ -156,20 +164,18 @@ async fn call(served: &Arc<Served>, caller: Account, parts: Parts, body: Incomin
             return Err(Fault::new(408, ErrorType::Validation, message));
         }
     };
-    let parameters = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
-    let call = Call { method: parts.method.as_str().to_owned(), path, parameters, body };
     let place = Arc::clone(&served.threads).acquire_owned().await;
     let api = Arc::clone(&served.api);
-    in_thread(move || {
+    let answer = in_thread(move || {
         let answer = api.answer(&caller, &call);
         drop(place);
         answer
-    })
-    .await
+    });
+    Ok(response(answer.await?, &parts.method))
 }
 
 /// Does what may block.
-async fn in_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Fault> {
+pub async fn in_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Fault> {
     let span = Span::current();
     tokio::task::spawn_blocking(move || span.in_scope(work)).await.map_err(|error| {
         tracing::error!(%error, "a bug: answering a request panicked");
@@ -177,12 +183,13 @@ async fn in_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static)
     })
 }
 
-fn bug() -> Fault {
+/// What a client hears of a bug.
+pub fn bug() -> Fault {
     Fault::new(500, ErrorType::Backend, "This is a bug of floe; the log has more")
 }
 
 /// What anybody may read, if that is asked for.
-fn open(asking: &Asking, method: &Method, path: &str) -> Option<Response<Full<Bytes>>> {
+fn open(asking: &Asking, method: &Method, path: &str) -> Option<Response<Reply>> {
     if asking.probes_only || (method != Method::GET && method != Method::HEAD) {
         return None;
     }
@@ -192,7 +199,7 @@ fn open(asking: &Asking, method: &Method, path: &str) -> Option<Response<Full<By
     })
 }
 
-async fn probed(served: Arc<Served>, probe: Probe, method: &Method) -> Response<Full<Bytes>> {
+async fn probed(served: Arc<Served>, probe: Probe, method: &Method) -> Response<Reply> {
     if method != Method::GET && method != Method::HEAD {
         let fault = Fault::new(405, ErrorType::Validation, format!("{method} is not allowed here"));
         return response(Answer { allow: Some("GET,HEAD".into()), ..fault.into() }, method);
@@ -227,8 +234,10 @@ fn accepts_json(headers: &HeaderMap) -> bool {
     })
 }
 
-fn with_body(status: u16, kind: HeaderValue, body: Bytes, method: &Method) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(if method == Method::HEAD { Bytes::new() } else { body }));
+/// A response that is whole.
+pub fn with_body(status: u16, kind: HeaderValue, body: Bytes, method: &Method) -> Response<Reply> {
+    let body = if method == Method::HEAD { Bytes::new() } else { body };
+    let mut response = Response::new(Either::Left(Full::new(body)));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     // `201 CREATED`, as the documentation has it.
     let reason = response.status().canonical_reason().and_then(|reason| ReasonPhrase::try_from(reason.to_uppercase()).ok());
@@ -239,7 +248,8 @@ fn with_body(status: u16, kind: HeaderValue, body: Bytes, method: &Method) -> Re
     response
 }
 
-fn response(answer: Answer, method: &Method) -> Response<Full<Bytes>> {
+/// An answer as a response.
+pub fn response(answer: Answer, method: &Method) -> Response<Reply> {
     let body = answer.body.as_ref().map(ToString::to_string).unwrap_or_default();
     // Clients know that nothing is text/html.
     let kind = if answer.body.is_some() { JSON } else { HTML };

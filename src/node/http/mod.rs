@@ -5,6 +5,7 @@
 //! an answer.
 
 mod connection;
+mod content;
 mod exchange;
 mod gate;
 mod limits;

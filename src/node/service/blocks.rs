@@ -1,11 +1,46 @@
-//! Which blocks of an image's bytes hold nothing but zeroes?
+//! Which blocks of an image's bytes hold nothing but zeroes, and how are they kept from taking space?
 
-use crate::units::BLOCK_LEN;
+use crate::units::{BLOCK_BYTES, BLOCK_LEN};
+use crate::{Drive, Result};
 use std::iter;
 use std::ops::Range;
 
 /// Zeroes to compare with and to write out.
-pub(super) static ZEROES: [u8; 256 * BLOCK_LEN] = [0; 256 * BLOCK_LEN];
+pub static ZEROES: [u8; 256 * BLOCK_LEN] = [0; 256 * BLOCK_LEN];
+
+/// Writes bytes into a drive; blocks of zeroes take no space afterwards. How many bytes the drive was handed.
+///
+/// # Errors
+/// Those of [`Drive::write_at`].
+pub fn write(drive: &Drive, bytes: &[u8], offset: u64) -> Result<u64> {
+    let into_block = usize::try_from(offset % BLOCK_BYTES).expect("less than a block");
+    let (head, rest) = bytes.split_at(bytes.len().min((BLOCK_LEN - into_block) % BLOCK_LEN));
+    if !head.is_empty() {
+        drive.write_at(head, offset)?;
+    }
+    let (offset, mut handed) = (offset + head.len() as u64, head.len() as u64);
+    for run in runs(rest) {
+        let at = offset + run.range.start as u64;
+        if run.zero {
+            zero(drive, at..offset + run.range.end as u64)?;
+        } else {
+            handed += run.range.len() as u64;
+            drive.write_at(&rest[run.range], at)?;
+        }
+    }
+    Ok(handed)
+}
+
+/// Makes holes of what a drive has of a range.
+///
+/// # Errors
+/// Those of [`Drive::write_zeroes`].
+pub fn zero(drive: &Drive, range: Range<u64>) -> Result<()> {
+    for mapped in drive.mapped_ranges().within(range) {
+        drive.write_zeroes(mapped?)?;
+    }
+    Ok(())
+}
 
 /// Neighbouring blocks of one sort.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,9 +14,7 @@ use crate::node::service::reclaim;
 use crate::node::service::source::{ImageSource, Piece};
 use crate::node::timestamp::Timestamp;
 use crate::units::{BLOCK_LEN, DRIVE_BYTES_MAX, DRIVE_BYTES_MIN};
-use crate::{Drive, DriveOptions, Ranges, Store};
-use std::iter::Fuse;
-use std::ops::Range;
+use crate::{Drive, DriveOptions, Store};
 
 /// How much is read, and at most written, at once.
 const BUFFER_LEN: usize = 256 * BLOCK_LEN;
@@ -55,7 +53,7 @@ pub fn into_new(
     attributes.set_importing(true);
     let initial = size_bytes.or(image_bytes).unwrap_or(DRIVE_BYTES_MIN).max(DRIVE_BYTES_MIN);
     let drive = store.create_drive(DriveOptions::new(initial).name(name).attributes(attributes.to_bytes()))?;
-    let mut pour = Pour { drive: &drive, mapped: None, size_bytes: initial, size_bytes_max: size_bytes, data_bytes: 0 };
+    let mut pour = Pour { drive: &drive, size_bytes: initial, size_bytes_max: size_bytes, data_bytes: 0 };
     match pour.all(source, progress).and_then(|image_bytes| pour.finish(image_bytes)) {
         Ok(imported) => Ok(imported),
         Err(failure) => Err(undo(store, drive, failure)),
@@ -85,8 +83,7 @@ fn pour_over(drive: &Drive, source: &mut dyn ImageSource, progress: &mut dyn FnM
         drive.resize(wanted)?;
         size_bytes = wanted;
     }
-    let mapped = Some(Mapped { ranges: drive.mapped_ranges().fuse(), current: None });
-    let mut pour = Pour { drive, mapped, size_bytes, size_bytes_max: None, data_bytes: 0 };
+    let mut pour = Pour { drive, size_bytes, size_bytes_max: None, data_bytes: 0 };
     let image_bytes = pour.all(source, progress)?;
     pour.finish(image_bytes)
 }
@@ -104,6 +101,8 @@ fn mark_importing(drive: &Drive, importing: bool) -> Result<(), Failure> {
     let bytes = drive.attributes()?;
     let mut attributes = Attributes::read(&bytes);
     attributes.set_importing(importing);
+    // Whatever began before: it is an import now, which can be begun again.
+    attributes.set_uploading(false);
     let changed = attributes.to_bytes();
     if changed != bytes {
         drive.set_attributes(&changed)?;
@@ -124,8 +123,6 @@ fn refuse_larger(image_bytes: u64, size_bytes: u64) -> Result<(), Failure> {
 /// An image on its way into a drive.
 struct Pour<'a> {
     drive: &'a Drive,
-    /// What the drive mapped before; nothing if it is new.
-    mapped: Option<Mapped<'a>>,
     size_bytes: u64,
     /// The size that the user wants, if so; the drive grows otherwise.
     size_bytes_max: Option<u64>,
@@ -142,36 +139,16 @@ impl Pour<'_> {
                 Piece::Data(range) => {
                     self.make_room(range.end)?;
                     let len = usize::try_from(range.end - range.start).expect("no longer than a buffer");
-                    self.data(&buffer[..len], range.start)?;
+                    self.data_bytes += blocks::write(self.drive, &buffer[..len], range.start)?;
                     progress(range.end);
                 }
                 Piece::Hole(range) => {
-                    self.zeroes(range.clone())?;
+                    blocks::zero(self.drive, range.clone())?;
                     progress(range.end);
                 }
                 Piece::End(image_bytes) => return Ok(image_bytes),
             }
         }
-    }
-
-    fn data(&mut self, bytes: &[u8], offset: u64) -> Result<(), Failure> {
-        for run in blocks::runs(bytes) {
-            if run.zero {
-                self.zeroes(offset + run.range.start as u64..offset + run.range.end as u64)?;
-            } else {
-                self.drive.write_at(&bytes[run.range.clone()], offset + run.range.start as u64)?;
-                self.data_bytes += run.range.len() as u64;
-            }
-        }
-        Ok(())
-    }
-
-    fn zeroes(&mut self, range: Range<u64>) -> Result<(), Failure> {
-        let Some(mapped) = &mut self.mapped else { return Ok(()) };
-        while let Some(part) = mapped.next_within(&range)? {
-            self.drive.write_zeroes(part)?;
-        }
-        Ok(())
     }
 
     fn make_room(&mut self, end: u64) -> Result<(), Failure> {
@@ -191,7 +168,7 @@ impl Pour<'_> {
     fn finish(&mut self, image_bytes: u64) -> Result<Imported, Failure> {
         let wanted = self.size_bytes_max.unwrap_or(image_bytes).max(DRIVE_BYTES_MIN);
         if wanted > image_bytes {
-            self.zeroes(image_bytes..wanted)?;
+            blocks::zero(self.drive, image_bytes..wanted)?;
         }
         if wanted != self.size_bytes {
             self.drive.resize(wanted)?;
@@ -200,38 +177,5 @@ impl Pour<'_> {
         mark_importing(self.drive, false)?;
         self.drive.flush()?;
         Ok(Imported { drive: DriveView::of(self.drive)?, image_bytes, data_bytes: self.data_bytes })
-    }
-}
-
-/// What an old drive maps, met in the order in which the image is poured over it. The import changes only what lies
-/// behind it, so the ranges ahead stay true.
-struct Mapped<'a> {
-    ranges: Fuse<Ranges<'a>>,
-    current: Option<Range<u64>>,
-}
-
-impl Mapped<'_> {
-    /// The next mapped range within `wanted`; each call begins where the last one ended.
-    fn next_within(&mut self, wanted: &Range<u64>) -> crate::Result<Option<Range<u64>>> {
-        loop {
-            let Some(current) = self.current.take() else {
-                match self.ranges.next().transpose()? {
-                    Some(next) => self.current = Some(next),
-                    None => return Ok(None),
-                }
-                continue;
-            };
-            if current.start >= wanted.end {
-                self.current = Some(current);
-                return Ok(None);
-            }
-            if current.end > wanted.end {
-                self.current = Some(wanted.end..current.end);
-            }
-            let part = current.start.max(wanted.start)..current.end.min(wanted.end);
-            if !part.is_empty() {
-                return Ok(Some(part));
-            }
-        }
     }
 }

@@ -10,6 +10,7 @@ pub mod drives;
 pub mod export;
 pub mod import;
 pub mod objects;
+pub mod parts;
 pub mod reclaim;
 pub mod scrub;
 pub mod select;

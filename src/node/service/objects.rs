@@ -110,7 +110,7 @@ impl DriveView {
             snapshots_charged_bytes: info.snapshots_charged_bytes,
             bookmarks: info.bookmarks,
             timestamp: attributes.timestamp(),
-            importing: attributes.importing(),
+            importing: attributes.is_unfinished(),
             allow_multimount: attributes.allows_multimount(),
         })
     }
