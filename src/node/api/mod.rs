@@ -135,6 +135,8 @@ impl Api {
     /// # Errors
     /// `Io`, `Corrupt`, `NoSpace`
     pub fn new(store: &Store, accounts: Arc<Accounts>, connections: Connections, limits: Limits) -> Result<Self, Failure> {
+        // Whatever else is read here, a job may have been changing.
+        let jobs = Jobs::of(store)?;
         let api = Self {
             store: store.clone(),
             accounts,
@@ -144,7 +146,7 @@ impl Api {
             snapshots: Shelf::default(),
             tags: Records::of(store)?,
             acls: Records::of(store)?,
-            jobs: Jobs::of(store)?,
+            jobs,
             deciding: Mutex::default(),
         };
         for drive in store.drives() {
