@@ -6,7 +6,7 @@
 //! 1. A job that began is finished, or undone, before the node that begins next serves anybody.
 //! 2. What a job deleted is not undeleted: deletion fails by the device alone, and goes on at the next start.
 
-use crate::node::failure::Failure;
+use crate::node::failure::{Failure, FailureKind};
 use crate::node::records::{Record, Records, word};
 use crate::node::timestamp::Timestamp;
 use crate::{Drive, DriveOptions, Error, ErrorKind, SnapshotOptions, Store};
@@ -259,8 +259,16 @@ impl Jobs {
         job.state = if error.is_none() { JobState::Success } else { JobState::Error };
         job.error = error.as_ref().map(ToString::to_string);
         job.modified = Timestamp::now();
-        self.records.set(uuid, job)?;
+        self.end(uuid, job)?;
         error.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// Remembers that a job ended. What there is no space to remember is forgotten: the next start must not do it again.
+    fn end(&self, uuid: Uuid, job: Job) -> Result<(), Failure> {
+        match self.records.set(uuid, job) {
+            Err(failure) if failure.kind() == FailureKind::NoSpace => self.records.delete(uuid).map(drop),
+            other => other,
+        }
     }
 
     /// Does all steps, or undoes them and says why. Fails if neither can be: then the next start tries again.

@@ -43,7 +43,7 @@ use crate::{Drive, Result, Snapshot, Store};
 use parking_lot::Mutex;
 use serde_json::Value;
 use sharing::{Acl, Tag};
-use shelf::{Item, Own, Shelf};
+use shelf::{Item, Own, Shelf, Taken};
 use std::collections::HashMap;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -189,6 +189,16 @@ impl Api {
             shelf.remove(uuid);
         }
         Ok(own.map(|own| shelf.put(own)))
+    }
+
+    /// Shows again what was to be deleted and is still there.
+    fn put_back<H: Item>(&self, shelf: &Shelf<H>, taken: Vec<Taken<H>>) -> Result<()> {
+        for taken in taken {
+            if present(taken.own.handle.name())?.is_some() {
+                shelf.put_back(taken);
+            }
+        }
+        Ok(())
     }
 
     /// What an account has is counted, and added to, by one call at a time.
