@@ -16,7 +16,6 @@ mod pattern;
 #[path = "serving/process.rs"]
 mod process;
 #[path = "http_api/reply.rs"]
-#[allow(dead_code)]
 mod reply;
 #[path = "http_content/unreliable.rs"]
 mod unreliable;

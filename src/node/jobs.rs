@@ -6,7 +6,7 @@
 //! 1. A job that began is finished, or undone, before the node that begins next serves anybody.
 //! 2. What a job deleted is not undeleted: deletion fails by the device alone, and goes on at the next start.
 
-use crate::node::failure::Failure;
+use crate::node::failure::{Failure, FailureKind};
 use crate::node::records::{Record, Records, word};
 use crate::node::timestamp::Timestamp;
 use crate::{Drive, DriveOptions, Error, ErrorKind, SnapshotOptions, Store};
@@ -33,8 +33,10 @@ pub enum Operation {
     DriveDelete,
     /// Snapshots are deleted.
     SnapshotDelete,
-    /// Objects get a tag, or lose it.
+    /// Tags are made or changed, and objects get them or lose them.
     TagEdit,
+    /// ACLs are made.
+    AclCreate,
 }
 
 /// Where a job stands.
@@ -128,6 +130,15 @@ pub enum Step {
         to: Description,
         /// What it was.
         from: Description,
+    },
+    /// Keeps a record as a note of the store.
+    Keep {
+        /// Its identity.
+        uuid: Uuid,
+        /// What it is to be.
+        to: String,
+        /// What it was; nothing if it is new.
+        from: Option<String>,
     },
     /// Deletes a drive; its snapshots are deleted by steps of their own.
     DeleteDrive {
@@ -248,8 +259,16 @@ impl Jobs {
         job.state = if error.is_none() { JobState::Success } else { JobState::Error };
         job.error = error.as_ref().map(ToString::to_string);
         job.modified = Timestamp::now();
-        self.records.set(uuid, job)?;
+        self.end(uuid, job)?;
         error.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// Remembers that a job ended. What there is no space to remember is forgotten: the next start must not do it again.
+    fn end(&self, uuid: Uuid, job: Job) -> Result<(), Failure> {
+        match self.records.set(uuid, job) {
+            Err(failure) if failure.kind() == FailureKind::NoSpace => self.records.delete(uuid).map(drop),
+            other => other,
+        }
     }
 
     /// Does all steps, or undoes them and says why. Fails if neither can be: then the next start tries again.
@@ -303,6 +322,7 @@ impl Step {
             Self::Resize { drive, size_bytes } => resize(&store.drive(*drive)?, *size_bytes),
             Self::DescribeDrive { drive, to, .. } => describe_drive(store, *drive, to),
             Self::DescribeSnapshot { snapshot, to, .. } => describe_snapshot(store, *snapshot, to),
+            Self::Keep { uuid, to, .. } => store.set_note(*uuid, to.as_bytes()),
             Self::DeleteDrive { drive } => unless(ErrorKind::NotFound, store.drive(*drive).and_then(|drive| drive.delete())),
             Self::DeleteSnapshot { snapshot } => {
                 unless(ErrorKind::NotFound, store.snapshot(*snapshot).and_then(|snapshot| snapshot.delete()))
@@ -323,6 +343,8 @@ impl Step {
             Self::DescribeSnapshot { snapshot, from, .. } => {
                 unless(ErrorKind::NotFound, describe_snapshot(store, *snapshot, from))
             }
+            Self::Keep { uuid, from: Some(from), .. } => store.set_note(*uuid, from.as_bytes()),
+            Self::Keep { uuid, from: None, .. } => unless(ErrorKind::NotFound, store.delete_note(*uuid)),
             Self::Resize { .. } | Self::DeleteDrive { .. } | Self::DeleteSnapshot { .. } => Ok(()),
         }
     }
@@ -371,6 +393,7 @@ mod tests {
     const OTHER: Uuid = Uuid::from_u128(5);
     const BETWEEN: Uuid = Uuid::from_u128(6);
     const JOB: Uuid = Uuid::from_u128(7);
+    const NOTE: Uuid = Uuid::from_u128(8);
 
     fn store() -> Store {
         let device = MemoryDevice::new(1 << 30).expect("memory");
@@ -397,14 +420,22 @@ mod tests {
         Step::CreateDrive { uuid, name: "made".into(), size_bytes, attributes: "{}".into() }
     }
 
-    /// What is there: names and sizes of drives, and names of snapshots.
+    fn keep(uuid: Uuid, to: &str, from: Option<&str>) -> Step {
+        Step::Keep { uuid, to: to.into(), from: from.map(str::to_owned) }
+    }
+
+    /// What is there: names and sizes of drives, names of snapshots, and the notes that no job is.
     fn picture(store: &Store) -> String {
         let drives = store.drives().into_iter().map(|drive| {
             let info = drive.info().expect("a drive");
             format!("{} {} KiB", info.name, info.size_bytes >> 10)
         });
         let snapshots = store.snapshots().into_iter().map(|snapshot| snapshot.name().expect("a snapshot"));
-        format!("{} | {}", drives.collect::<Vec<_>>().join(", "), snapshots.collect::<Vec<_>>().join(", "))
+        let mut picture = format!("{} | {}", drives.collect::<Vec<_>>().join(", "), snapshots.collect::<Vec<_>>().join(", "));
+        for note in store.notes().into_iter().filter(|note| *note != JOB) {
+            picture += &format!(" | {}", String::from_utf8(store.note(note).expect("a note")).expect("text"));
+        }
+        picture
     }
 
     /// Whatever was done when the node ended, and then once more within each step, the next start makes it the same.
@@ -440,6 +471,8 @@ mod tests {
         check(&[described, Step::Resize { drive: SOURCE, size_bytes: 2 << 20 }], "new 2048 KiB | kept");
         let described = Step::DescribeSnapshot { snapshot: KEPT, to: description("new"), from: description("kept") };
         check(&[described], "source 1024 KiB | new");
+        check(&[keep(NOTE, "one", None), keep(OTHER, "other", None)], "source 1024 KiB | kept | one | other");
+        check(&[keep(NOTE, "one", None), keep(NOTE, "other", Some("one"))], "source 1024 KiB | kept | other");
     }
 
     #[test]
@@ -450,5 +483,6 @@ mod tests {
         check(&[freeze(MADE), clone(BETWEEN, 4096)], unchanged);
         let described = Step::DescribeDrive { drive: SOURCE, to: description("new"), from: description("source") };
         check(&[described, Step::Resize { drive: SOURCE, size_bytes: 0 }], unchanged);
+        check(&[keep(NOTE, "one", None), keep(NOTE, "other", Some("one")), create(OTHER, 0)], unchanged);
     }
 }

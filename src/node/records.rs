@@ -5,6 +5,7 @@
 
 use crate::Store;
 use crate::node::failure::{Failure, FailureKind};
+use crate::node::service::objects::present;
 use parking_lot::{Mutex, RwLock};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -40,6 +41,12 @@ impl<T> Kept<T> {
         let order = *self.order.entry(uuid).or_insert(self.next);
         self.next = self.next.max(order + 1);
         self.by_order.insert(order, (uuid, record));
+    }
+
+    fn remove(&mut self, uuid: Uuid) {
+        if let Some(order) = self.order.remove(&uuid) {
+            self.by_order.remove(&order);
+        }
     }
 
     fn find(&self, uuid: Uuid) -> Option<&T> {
@@ -86,12 +93,24 @@ impl<T: Record> Records<T> {
         self.kept.read().find(uuid).cloned()
     }
 
+    /// Takes what a note says that somebody else wrote or deleted.
+    ///
+    /// # Errors
+    /// `Io`, `Corrupt`
+    pub fn read_again(&self, uuid: Uuid) -> Result<(), Failure> {
+        match present(self.store.note(uuid))?.as_deref().and_then(read) {
+            Some(record) => self.kept.write().put(uuid, record),
+            None => self.kept.write().remove(uuid),
+        }
+        Ok(())
+    }
+
     /// Keeps a new one, or replaces the one of that uuid.
     ///
     /// # Errors
     /// `InvalidArgument` for more than a note holds, `NoSpace`, `Io`.
     pub fn set(&self, uuid: Uuid, record: T) -> Result<(), Failure> {
-        self.store.set_note(uuid, &written(&record))?;
+        self.store.set_note(uuid, written(&record).as_bytes())?;
         self.kept.write().put(uuid, record);
         Ok(())
     }
@@ -126,11 +145,11 @@ impl<T: Record> Records<T> {
     /// `Io`
     pub fn delete(&self, uuid: Uuid) -> Result<bool, Failure> {
         let _deciding = self.deciding.lock();
-        let Some(order) = self.kept.read().order.get(&uuid).copied() else { return Ok(false) };
+        if self.find(uuid).is_none() {
+            return Ok(false);
+        }
         self.store.delete_note(uuid)?;
-        let mut kept = self.kept.write();
-        kept.order.remove(&uuid);
-        kept.by_order.remove(&order);
+        self.kept.write().remove(uuid);
         Ok(true)
     }
 }
@@ -144,10 +163,14 @@ fn read<T: Record>(note: &[u8]) -> Option<T> {
     serde_json::from_value(Value::Object(object)).ok()
 }
 
-fn written<T: Record>(record: &T) -> Vec<u8> {
+/// What the note of a record says.
+///
+/// # Panics
+/// For what is no plain data.
+pub fn written<T: Record>(record: &T) -> String {
     let mut value = serde_json::to_value(record).expect("records are plain data");
     value[KIND_FIELD] = T::KIND.into();
-    value.to_string().into_bytes()
+    value.to_string()
 }
 
 /// The name of one of a few.

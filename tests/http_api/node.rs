@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::thread;
 use tempfile::TempDir;
@@ -24,6 +24,7 @@ pub const OWNER: Who = ("owner@example.com", "secret");
 pub const STRANGER: Who = ("stranger@example.com", "another:secret");
 
 const CAPACITY: &str = "64G";
+const LOG_LINES_SHOWN: usize = 200;
 
 /// A running `floe serve`. It is killed if the test fails.
 pub struct Node {
@@ -40,10 +41,15 @@ impl Node {
 
     /// With these accounts.
     pub fn with(accounts: &[Who]) -> Self {
+        Self::with_capacity(accounts, CAPACITY)
+    }
+
+    /// With these accounts, and so much room.
+    pub fn with_capacity(accounts: &[Who], capacity: &str) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let data = dir.path().join("data");
         fs::create_dir(&data).expect("a directory");
-        ok(floe().arg("--store").arg(store_of(&data)).args(["store", "create", "--capacity", CAPACITY]));
+        ok(floe().arg("--store").arg(store_of(&data)).args(["store", "create", "--capacity", capacity]));
         for (email, password) in accounts {
             ok(floe().args(["user", "add", email, "--data"]).arg(&data).env("FLOE_PASSWORD", password));
         }
@@ -61,25 +67,8 @@ impl Node {
     }
 
     fn start_with(dir: TempDir, environment: &[(&str, &str)]) -> Self {
-        let (process, address) = Self::begin(&dir, environment);
+        let (process, address) = launch(dir.path(), environment);
         Self { process, address, dir }
-    }
-
-    /// The process, and where it is.
-    fn begin(dir: &TempDir, environment: &[(&str, &str)]) -> (Guarded, String) {
-        let log = File::options().create(true).append(true).open(dir.path().join("log")).expect("a file");
-        let mut command = floe();
-        command.args(["--json", "serve", "--http", "127.0.0.1:0", "--data"]).arg(dir.path().join("data"));
-        command.envs(environment.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::from(log));
-        let mut process = Guarded(command.spawn().expect("it starts"));
-        let mut line = String::new();
-        let mut said = BufReader::new(process.0.stdout.take().expect("a pipe"));
-        said.read_line(&mut line).expect("text");
-        let log = fs::read_to_string(dir.path().join("log")).expect("a log");
-        let said: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}: {log}"));
-        let url = said["http"][0].as_str().unwrap_or_else(|| panic!("an address: {said}"));
-        let address = url.strip_prefix("http://").and_then(|rest| rest.split('/').next()).expect("a URL").to_owned();
-        (process, address)
     }
 
     /// As if the power had failed, and come back.
@@ -89,15 +78,30 @@ impl Node {
 
     /// The same, and something is done in between.
     pub fn restart_after(&mut self, work: impl FnOnce()) {
-        self.process.0.kill().expect("it runs");
-        self.process.0.wait().expect("a child");
+        self.kill();
         work();
-        (self.process, self.address) = Self::begin(&self.dir, &[]);
+        self.restart();
     }
 
     /// Threads that it has.
     pub fn threads(&self) -> usize {
         fs::read_dir(format!("/proc/{}/task", self.process.0.id())).expect("a process").count()
+    }
+
+    /// Ends the process as a crash does.
+    pub fn kill(&mut self) {
+        self.process.0.kill().expect("it runs");
+        self.process.0.wait().expect("a child");
+    }
+
+    /// Begins again with what the last process left.
+    pub fn restart(&mut self) {
+        (self.process, self.address) = launch(self.dir.path(), &[]);
+    }
+
+    /// What all processes wrote into their logs.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
 
     pub fn data(&self) -> PathBuf {
@@ -106,17 +110,12 @@ impl Node {
 
     /// Sends bytes as they are, but for what frames them.
     pub fn send(&self, head: &str, body: &str) -> Reply {
-        let frame = format!("Host: {}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}", self.address, body.len());
-        exchange(&self.address, format!("{head}\r\n{frame}").as_bytes())
+        exchange(&self.address, framed(&self.address, head, body).as_bytes())
     }
 
     /// Makes a call as clients do; `line` is the method and a path below the API's, or any that begins with two slashes.
     pub fn call(&self, who: Who, line: &str, body: &str) -> Reply {
-        let (method, path) = line.split_once(' ').expect("a method and a path");
-        let path =
-            path.strip_prefix('/').filter(|path| path.starts_with('/')).map_or_else(|| format!("/api/2.0{path}"), str::to_owned);
-        let head = format!("{method} {path} HTTP/1.1\r\nContent-Type: application/json\r\n{}", authorization(who));
-        self.send(&head, body)
+        exchange(&self.address, request(&self.address, who, line, body).as_bytes())
     }
 
     /// A client on a drive, by NBD.
@@ -126,6 +125,11 @@ impl Node {
 
     /// Ends the node, which must go well, and looks whether it left everything in order; what the store says of itself.
     pub fn finish(mut self) -> Value {
+        self.stop()
+    }
+
+    /// The same for a node that can be started again.
+    pub fn stop(&mut self) -> Value {
         ok(std::process::Command::new("kill").args(["-TERM", &self.process.0.id().to_string()]));
         assert_eq!(self.process.0.wait().expect("a child").code(), Some(0));
         let store = store_of(&self.data());
@@ -137,10 +141,42 @@ impl Node {
 impl Drop for Node {
     fn drop(&mut self) {
         if thread::panicking() {
-            let log = fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
-            eprintln!("--- the node's log ---\n{log}");
+            let log = self.log();
+            let last: Vec<&str> = log.lines().rev().take(LOG_LINES_SHOWN).collect();
+            eprintln!("--- the end of the node's log, newest first ---\n{}", last.join("\n"));
         }
     }
+}
+
+/// The bytes of a call as clients make it; `line` as [`Node::call`] has it.
+pub fn request(address: &str, who: Who, line: &str, body: &str) -> String {
+    let (method, path) = line.split_once(' ').expect("a method and a path");
+    let path =
+        path.strip_prefix('/').filter(|path| path.starts_with('/')).map_or_else(|| format!("/api/2.0{path}"), str::to_owned);
+    let head = format!("{method} {path} HTTP/1.1\r\nContent-Type: application/json\r\n{}", authorization(who));
+    framed(address, &head, body)
+}
+
+fn framed(address: &str, head: &str, body: &str) -> String {
+    format!("{head}\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
+
+/// Runs `floe serve` on the data in a directory; the process, and its address.
+fn launch(dir: &Path, environment: &[(&str, &str)]) -> (Guarded, String) {
+    let log = dir.join("log");
+    let into = File::options().create(true).append(true).open(&log).expect("a file");
+    let mut command = floe();
+    command.args(["--json", "serve", "--http", "127.0.0.1:0", "--data"]).arg(dir.join("data"));
+    command.envs(environment.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::from(into));
+    let mut process = Guarded(command.spawn().expect("it starts"));
+    let mut line = String::new();
+    let mut said = BufReader::new(process.0.stdout.take().expect("a pipe"));
+    said.read_line(&mut line).expect("text");
+    let log = fs::read_to_string(log).expect("a log");
+    let said: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}: {log}"));
+    let url = said["http"][0].as_str().unwrap_or_else(|| panic!("an address: {said}"));
+    let address = url.strip_prefix("http://").and_then(|rest| rest.split('/').next()).expect("a URL").to_owned();
+    (process, address)
 }
 
 pub fn authorization((email, password): Who) -> String {

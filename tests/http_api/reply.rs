@@ -1,10 +1,11 @@
 //! How does a client that trusts nobody talk HTTP?
 //!
 //! Requests are bytes; every reply is held against what holds for all of them.
+#![allow(dead_code)] // Each test binary uses its own part of this.
 
 use serde_json::{Map, Value};
 use std::collections::HashSet;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::Mutex;
 
@@ -34,6 +35,28 @@ pub fn exchange(address: &str, request: &[u8]) -> Reply {
     let reply = Reply::read(&mut BufReader::new(stream), request.starts_with(b"HEAD "));
     reply.check(&shown);
     reply
+}
+
+/// The same with a server that may end at any moment: nothing, if it did not answer in full.
+pub fn exchange_with_mortal(address: &str, request: &[u8]) -> Option<Reply> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    stream.write_all(request).ok()?;
+    let mut bytes = Vec::new();
+    if let Err(error) = stream.read_to_end(&mut bytes) {
+        assert!(error.kind() == ErrorKind::ConnectionReset, "the server neither answers nor ends: {error}");
+    }
+    let head = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+    let length = String::from_utf8_lossy(&bytes[..head]).lines().find_map(|line| {
+        let (name, value) = line.split_once(": ")?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.parse::<usize>().expect("a number"))
+    });
+    if bytes.len() < head + length.unwrap_or_default() {
+        return None;
+    }
+    let reply = Reply::read(&mut &bytes[..], false);
+    reply.check(&String::from_utf8_lossy(request));
+    Some(reply)
 }
 
 impl Reply {

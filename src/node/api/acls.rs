@@ -7,7 +7,9 @@ use super::fault::Fault;
 use super::page::Page;
 use super::routes::Asked;
 use super::sharing::{Acl, Permission};
-use super::wire::{object, reference, references, uri};
+use super::wire::{object, reference, references, uri, uris};
+use crate::node::jobs::{Operation, Step};
+use crate::node::records::written;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -24,7 +26,7 @@ pub fn show(asked: &Asked<'_>) -> Result<Answer, Fault> {
     Ok(Answer::json(200, shown(asked, uuid, &acl).into()))
 }
 
-/// `POST /acls/`
+/// `POST /acls/`: all that the body asks for, or none.
 pub fn create(asked: &Asked<'_>) -> Result<Answer, Fault> {
     let owner = asked.caller.uuid;
     let mut wanted = Vec::new();
@@ -34,9 +36,10 @@ pub fn create(asked: &Asked<'_>) -> Result<Answer, Fault> {
         describe(asked, &mut acl, &object)?;
         wanted.push((Uuid::new_v4(), acl));
     }
-    for (uuid, acl) in &wanted {
-        asked.api.acls.set(*uuid, acl.clone())?;
-    }
+    let uuids: Vec<Uuid> = wanted.iter().map(|(uuid, _)| *uuid).collect();
+    let steps = wanted.iter().map(|(uuid, acl)| Step::Keep { uuid: *uuid, to: written(acl), from: None }).collect();
+    asked.run(Operation::AclCreate, uris("acls", &uuids), steps)?;
+    uuids.iter().try_for_each(|uuid| asked.api.acls.read_again(*uuid))?;
     let objects: Vec<Object> = wanted.iter().map(|(uuid, acl)| shown(asked, *uuid, acl)).collect();
     let location = wanted.first().map(|(uuid, _)| uri("acls", *uuid));
     Ok(Answer { location, ..Answer::json(201, json!({"objects": objects})) })

@@ -92,7 +92,7 @@ pub struct Incoming {
 }
 
 /// What is said when all has come.
-pub enum Taken {
+pub enum Received {
     /// As all answers.
     Json(Answer),
     /// The uuid of a drive that was made, and where it is found.
@@ -234,7 +234,7 @@ impl Incoming {
     ///
     /// # Errors
     /// As for [`Incoming::write`].
-    pub(super) fn finish(&self, asked: &Asked<'_>) -> Result<Taken, Fault> {
+    pub(super) fn finish(&self, asked: &Asked<'_>) -> Result<Received, Fault> {
         let (api, uuid) = (asked.api, self.drive.uuid());
         self.drive.flush()?;
         let gone = || Fault::no_object(uuid);
@@ -253,11 +253,11 @@ impl Incoming {
         }
         let uri = wire::uri("drives", uuid);
         if self.made && !self.wants_json {
-            return Ok(Taken::Text(uuid, uri));
+            return Ok(Received::Text(uuid, uri));
         }
         let own = api.drives.find(uuid).ok_or_else(gone)?;
         let definition = asked.drive(&own, State::Now)?.ok_or_else(gone)?;
-        Ok(Taken::Json(if self.made {
+        Ok(Received::Json(if self.made {
             Answer { location: Some(uri), ..Answer::json(201, json!({"objects": [definition]})) }
         } else {
             Answer::json(200, definition.into())

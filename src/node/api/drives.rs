@@ -202,7 +202,7 @@ pub fn delete_many(asked: &Asked<'_>) -> Result<Answer, Fault> {
 fn delete_all(asked: &Asked<'_>, uuids: &[Uuid]) -> Result<Answer, Fault> {
     let api = asked.api;
     let mut steps = Vec::new();
-    {
+    let (drives, snapshots): (Vec<_>, Vec<_>) = {
         let deciding = api.deciding(asked.caller.uuid);
         let _deciding = deciding.lock();
         let mut snapshots = Vec::new();
@@ -215,11 +215,15 @@ fn delete_all(asked: &Asked<'_>, uuids: &[Uuid]) -> Result<Answer, Fault> {
             steps.push(Step::DeleteDrive { drive: *uuid });
         }
         // From here on nobody sees any of them.
-        snapshots.iter().for_each(|uuid| api.snapshots.remove(*uuid));
-        uuids.iter().for_each(|uuid| api.drives.remove(*uuid));
+        let snapshots = snapshots.iter().filter_map(|uuid| api.snapshots.remove(*uuid)).collect();
+        (uuids.iter().filter_map(|uuid| api.drives.remove(*uuid)).collect(), snapshots)
+    };
+    let result = asked.run(Operation::DriveDelete, wire::uris("drives", uuids), steps);
+    if result.is_err() {
+        api.put_back(&api.drives, drives)?;
+        api.put_back(&api.snapshots, snapshots)?;
     }
-    asked.run(Operation::DriveDelete, wire::uris("drives", uuids), steps)?;
-    Ok(Answer::nothing())
+    result.map(|()| Answer::nothing())
 }
 
 /// `POST /drives/{uuid}/action/?do=clone`, `?do=resize`

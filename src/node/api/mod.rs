@@ -32,7 +32,7 @@ mod span;
 mod tags;
 mod wire;
 
-pub use content::{Content, Head, IMAGE, Incoming, Outgoing, Taken};
+pub use content::{Content, Head, IMAGE, Incoming, Outgoing, Received};
 pub use fault::{ErrorType, Fault};
 pub use quota::{BACKUP, Limits, STORAGE_TYPES};
 pub use routes::template;
@@ -47,7 +47,7 @@ use crate::{Drive, Result, Snapshot, Store};
 use parking_lot::Mutex;
 use serde_json::Value;
 use sharing::{Acl, Tag};
-use shelf::{Item, Own, Shelf};
+use shelf::{Item, Own, Shelf, Taken};
 use std::collections::HashMap;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -139,6 +139,8 @@ impl Api {
     /// # Errors
     /// `Io`, `Corrupt`, `NoSpace`
     pub fn new(store: &Store, accounts: Arc<Accounts>, connections: Connections, limits: Limits) -> Result<Self, Failure> {
+        // Whatever else is read here, a job may have been changing.
+        let jobs = Jobs::of(store)?;
         let api = Self {
             store: store.clone(),
             accounts,
@@ -148,7 +150,7 @@ impl Api {
             snapshots: Shelf::default(),
             tags: Records::of(store)?,
             acls: Records::of(store)?,
-            jobs: Jobs::of(store)?,
+            jobs,
             deciding: Mutex::default(),
         };
         for drive in store.drives() {
@@ -195,7 +197,7 @@ impl Api {
     ///
     /// # Errors
     /// What is wrong with it; then it is to be given up.
-    pub fn finish(&self, caller: &Account, call: &Call, incoming: &Incoming) -> Result<Taken, Fault> {
+    pub fn finish(&self, caller: &Account, call: &Call, incoming: &Incoming) -> Result<Received, Fault> {
         incoming.finish(&routes::Asked::of(self, caller, call, ""))
     }
 
@@ -223,6 +225,16 @@ impl Api {
     fn owner(&self, said: Option<Uuid>) -> Uuid {
         let there = said.filter(|owner| self.accounts.find(*owner).is_some());
         there.or_else(|| self.accounts.first().map(|first| first.uuid)).unwrap_or(Uuid::nil())
+    }
+
+    /// Shows again what was to be deleted and is still there.
+    fn put_back<H: Item>(&self, shelf: &Shelf<H>, taken: Vec<Taken<H>>) -> Result<()> {
+        for taken in taken {
+            if present(taken.own.handle.name())?.is_some() {
+                shelf.put_back(taken);
+            }
+        }
+        Ok(())
     }
 
     /// What an account has is counted, and added to, by one call at a time.

@@ -62,6 +62,13 @@ impl<H: Item> Own<H> {
 /// All of one collection.
 pub struct Shelf<H>(RwLock<Places<H>>);
 
+/// What was taken away, and where it was.
+pub struct Taken<H> {
+    order: u64,
+    /// What it is.
+    pub own: Arc<Own<H>>,
+}
+
 struct Places<H> {
     by_uuid: HashMap<Uuid, (u64, Arc<Own<H>>)>,
     by_owner: HashMap<Uuid, BTreeMap<u64, Arc<Own<H>>>>,
@@ -92,13 +99,20 @@ impl<H: Item> Shelf<H> {
     }
 
     /// Takes it away.
-    pub fn remove(&self, uuid: Uuid) {
+    pub fn remove(&self, uuid: Uuid) -> Option<Taken<H>> {
         let mut places = self.0.write();
-        if let Some((order, own)) = places.by_uuid.remove(&uuid)
-            && let Some(of_owner) = places.by_owner.get_mut(&own.owner)
-        {
+        let (order, own) = places.by_uuid.remove(&uuid)?;
+        if let Some(of_owner) = places.by_owner.get_mut(&own.owner) {
             of_owner.remove(&order);
         }
+        Some(Taken { order, own })
+    }
+
+    /// Puts it where it was.
+    pub fn put_back(&self, Taken { order, own }: Taken<H>) {
+        let mut places = self.0.write();
+        places.by_owner.entry(own.owner).or_default().insert(order, Arc::clone(&own));
+        places.by_uuid.insert(own.handle.uuid(), (order, own));
     }
 
     /// The one of that uuid.

@@ -153,18 +153,21 @@ pub fn delete_many(asked: &Asked<'_>) -> Result<Answer, Fault> {
 
 fn delete_all(asked: &Asked<'_>, uuids: &[Uuid]) -> Result<Answer, Fault> {
     let api = asked.api;
-    {
+    let taken: Vec<_> = {
         let deciding = api.deciding(asked.caller.uuid);
         let _deciding = deciding.lock();
         for uuid in uuids {
             asked.view.find_own(&api.snapshots, *uuid)?;
         }
         // From here on nobody sees any of them.
-        uuids.iter().for_each(|uuid| api.snapshots.remove(*uuid));
-    }
+        uuids.iter().filter_map(|uuid| api.snapshots.remove(*uuid)).collect()
+    };
     let steps = uuids.iter().map(|uuid| Step::DeleteSnapshot { snapshot: *uuid }).collect();
-    asked.run(Operation::SnapshotDelete, wire::uris("snapshots", uuids), steps)?;
-    Ok(Answer::nothing())
+    let result = asked.run(Operation::SnapshotDelete, wire::uris("snapshots", uuids), steps);
+    if result.is_err() {
+        api.put_back(&api.snapshots, taken)?;
+    }
+    result.map(|()| Answer::nothing())
 }
 
 /// `POST /snapshots/{uuid}/action/?do=clone`

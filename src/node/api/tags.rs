@@ -12,8 +12,11 @@ use super::sharing::Tag;
 use super::shelf::{Item, Own, Shelf};
 use super::wire::{self, object, reference, uri};
 use super::{drives, snapshots};
+use crate::node::attributes::Attributes;
 use crate::node::jobs::{Description, Operation, Step};
+use crate::node::records::written;
 use serde_json::json;
+use std::collections::HashSet;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -40,45 +43,41 @@ pub fn list_snapshots(asked: &Asked<'_>) -> Result<Answer, Fault> {
     snapshots::list(&asked.with_parameter("tag", &asked_for(asked)?.0.to_string()))
 }
 
-/// `POST /tags/`
+/// `POST /tags/`: all that the body asks for, or none.
 pub fn create(asked: &Asked<'_>) -> Result<Answer, Fault> {
     let owner = asked.caller.uuid;
     let mut wanted = Vec::new();
     for object in asked.objects()? {
         let name = name_in(&object)?.ok_or_else(|| Fault::missing("name"))?;
         let tag = Tag { owner, name, meta: meta_in(&object)?.unwrap_or_default() };
-        let resources = uuids_in(&object, "resources")?.unwrap_or_default();
-        check(asked, &resources)?;
-        wanted.push((Uuid::new_v4(), tag, resources));
+        let on = resources_in(asked, &object)?.unwrap_or_default();
+        wanted.push(Wanted { uuid: Uuid::new_v4(), tag, on: Some(on) });
     }
-    for (uuid, tag, resources) in &wanted {
-        asked.api.tags.set(*uuid, tag.clone())?;
-        put_on(asked, *uuid, resources)?;
-    }
-    let objects: Vec<Object> = wanted.iter().map(|(uuid, tag, _)| shown(asked, *uuid, tag)).collect();
-    let location = wanted.first().map(|(uuid, ..)| uri("tags", *uuid));
+    let deciding = asked.api.deciding(owner);
+    let _deciding = deciding.lock();
+    set(asked, &wanted)?;
+    let objects: Vec<Object> = wanted.iter().map(|wanted| shown(asked, wanted.uuid, &wanted.tag)).collect();
+    let location = wanted.first().map(|first| uri("tags", first.uuid));
     Ok(Answer { location, ..Answer::json(201, json!({"objects": objects})) })
 }
 
 /// `PUT /tags/{uuid}/`
 pub fn edit(asked: &Asked<'_>) -> Result<Answer, Fault> {
-    let (uuid, _) = asked_for(asked)?;
     let object = body::object(&asked.call.body)?;
-    let (name, meta, resources) = (name_in(&object)?, meta_in(&object)?, uuids_in(&object, "resources")?);
-    check(asked, resources.as_deref().unwrap_or_default())?;
-    let changed = asked.api.tags.change(uuid, |tag| {
-        tag.name = name.unwrap_or_else(|| std::mem::take(&mut tag.name));
-        tag.meta = meta.unwrap_or_else(|| std::mem::take(&mut tag.meta));
-    })?;
-    let tag = changed.ok_or_else(|| Fault::no_object(uuid))?;
-    if let Some(resources) = resources {
-        put_on(asked, uuid, &resources)?;
-    }
-    Ok(Answer::json(200, shown(asked, uuid, &tag).into()))
+    let (name, meta) = (name_in(&object)?, meta_in(&object)?);
+    let deciding = asked.api.deciding(asked.caller.uuid);
+    let _deciding = deciding.lock();
+    let (uuid, tag) = asked_for(asked)?;
+    let tag = Tag { owner: tag.owner, name: name.unwrap_or(tag.name), meta: meta.unwrap_or(tag.meta) };
+    let wanted = [Wanted { uuid, tag, on: resources_in(asked, &object)? }];
+    set(asked, &wanted)?;
+    Ok(Answer::json(200, shown(asked, uuid, &wanted[0].tag).into()))
 }
 
 /// `DELETE /tags/{uuid}/`
 pub fn delete(asked: &Asked<'_>) -> Result<Answer, Fault> {
+    let deciding = asked.api.deciding(asked.caller.uuid);
+    let _deciding = deciding.lock();
     let (uuid, _) = asked_for(asked)?;
     asked.api.tags.delete(uuid)?;
     Ok(Answer::nothing())
@@ -110,26 +109,38 @@ fn shown(asked: &Asked<'_>, uuid: Uuid, tag: &Tag) -> Object {
     }))
 }
 
-/// What is to have a tag must be there, and the caller's own.
-fn check(asked: &Asked<'_>, resources: &[Uuid]) -> Result<(), Fault> {
-    for uuid in resources {
+/// What is to have a tag, if the body says it: it must be there, and the caller's own.
+fn resources_in(asked: &Asked<'_>, object: &Object) -> Result<Option<HashSet<Uuid>>, Fault> {
+    let Some(resources) = uuids_in(object, "resources")? else { return Ok(None) };
+    for uuid in &resources {
         if asked.api.drives.find(*uuid).is_some() {
             asked.view.find_own(&asked.api.drives, *uuid)?;
         } else {
             asked.view.find_own(&asked.api.snapshots, *uuid)?;
         }
     }
-    Ok(())
+    Ok(Some(resources.into_iter().collect()))
 }
 
-/// Exactly those of the caller's drives and snapshots have the tag from now on.
-fn put_on(asked: &Asked<'_>, tag: Uuid, resources: &[Uuid]) -> Result<(), Fault> {
+/// A tag as it is to be.
+struct Wanted {
+    uuid: Uuid,
+    tag: Tag,
+    /// Exactly what is to have it, if that is to change.
+    on: Option<HashSet<Uuid>>,
+}
+
+/// Makes or changes tags, and whatever gets or loses them: all or none. The caller's things must be nobody else's to decide about.
+fn set(asked: &Asked<'_>, wanted: &[Wanted]) -> Result<(), Fault> {
     let api = asked.api;
-    let deciding = api.deciding(asked.caller.uuid);
-    let _deciding = deciding.lock();
-    let drives = changes(asked, &api.drives, tag, resources);
-    let snapshots = changes(asked, &api.snapshots, tag, resources);
+    let (drives, snapshots) = (changes(asked, &api.drives, wanted), changes(asked, &api.snapshots, wanted));
     let mut steps = Vec::new();
+    for Wanted { uuid, tag, .. } in wanted {
+        let there = api.tags.find(*uuid);
+        if there.as_ref() != Some(tag) {
+            steps.push(Step::Keep { uuid: *uuid, to: written(tag), from: there.as_ref().map(written) });
+        }
+    }
     for (own, from, to) in &drives {
         steps.push(Step::DescribeDrive { drive: own.handle.uuid(), to: to.clone(), from: from.clone() });
     }
@@ -139,7 +150,9 @@ fn put_on(asked: &Asked<'_>, tag: Uuid, resources: &[Uuid]) -> Result<(), Fault>
     if steps.is_empty() {
         return Ok(());
     }
-    let result = asked.run(Operation::TagEdit, vec![wire::uri("tags", tag)], steps);
+    let uuids: Vec<Uuid> = wanted.iter().map(|wanted| wanted.uuid).collect();
+    let result = asked.run(Operation::TagEdit, wire::uris("tags", &uuids), steps);
+    uuids.iter().try_for_each(|uuid| api.tags.read_again(*uuid))?;
     for (own, ..) in drives {
         api.put(&api.drives, own.handle.clone())?;
     }
@@ -151,22 +164,23 @@ fn put_on(asked: &Asked<'_>, tag: Uuid, resources: &[Uuid]) -> Result<(), Fault>
 
 type Redescribed<H> = (Arc<Own<H>>, Description, Description);
 
-fn changes<H: Item>(asked: &Asked<'_>, shelf: &Shelf<H>, tag: Uuid, resources: &[Uuid]) -> Vec<Redescribed<H>> {
+fn changes<H: Item>(asked: &Asked<'_>, shelf: &Shelf<H>, wanted: &[Wanted]) -> Vec<Redescribed<H>> {
     let mut changes = Vec::new();
     for own in shelf.of(asked.caller.uuid) {
-        let (has, shall) = (own.tags.contains(&tag), resources.contains(&own.handle.uuid()));
-        if has == shall {
+        let uuid = own.handle.uuid();
+        let changed =
+            |Wanted { uuid: tag, on, .. }: &&Wanted| on.as_ref().is_some_and(|on| own.tags.contains(tag) != on.contains(&uuid));
+        if !wanted.iter().any(|wanted| changed(&wanted)) {
             continue;
         }
         let mut tags = asked.view.tags(&own);
-        tags.retain(|other| *other != tag);
-        tags.extend(shall.then_some(tag));
+        for Wanted { uuid: tag, on, .. } in wanted.iter().filter(changed) {
+            tags.retain(|other| other != tag);
+            tags.extend(on.as_ref().filter(|on| on.contains(&uuid)).map(|_| *tag));
+        }
         let mut attributes = own.attributes.clone();
         attributes.set_tags(&tags);
-        let description = |attributes: &crate::node::attributes::Attributes| Description {
-            name: own.name.clone(),
-            attributes: attributes.to_text(),
-        };
+        let description = |attributes: &Attributes| Description { name: own.name.clone(), attributes: attributes.to_text() };
         let (from, to) = (description(&own.attributes), description(&attributes));
         changes.push((own, from, to));
     }

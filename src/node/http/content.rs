@@ -7,7 +7,7 @@
 use super::exchange::{Reply, bug, in_thread, response, with_body};
 use super::served::Served;
 use crate::node::accounts::Account;
-use crate::node::api::{Answer, Api, Call, Content, ErrorType, Fault, Head, IMAGE, Incoming, Outgoing, Taken};
+use crate::node::api::{Api, Call, Content, ErrorType, Fault, Head, IMAGE, Incoming, Outgoing, Received};
 use crate::node::service::blocks::ZEROES;
 use crate::node::service::parts::Part;
 use crate::node::service::select::Image;
@@ -63,8 +63,8 @@ pub async fn exchange(served: &Served, caller: Account, call: Call, headers: &He
             // A task of its own: what was begun is ended by it, also if the connection goes.
             let taking = tokio::spawn(take(api, caller, call, Arc::new(incoming), body, served.limits.stall));
             match taking.await.unwrap_or_else(|_| Err(bug())) {
-                Ok(Taken::Json(answer)) => response(answer, &method),
-                Ok(Taken::Text(uuid, uri)) => {
+                Ok(Received::Json(answer)) => response(answer, &method),
+                Ok(Received::Text(uuid, uri)) => {
                     let mut response = with_body(201, TEXT, uuid.to_string().into(), &method);
                     set(response.headers_mut(), LOCATION, &uri);
                     response
@@ -203,7 +203,7 @@ async fn take(
     incoming: Arc<Incoming>,
     body: Sent,
     stall: Duration,
-) -> Result<Taken, Fault> {
+) -> Result<Received, Fault> {
     let came = pour(&incoming, body, stall).await;
     in_place(move || {
         let taken = came.and_then(|()| api.finish(&caller, &call, &incoming));
