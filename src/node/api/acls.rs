@@ -113,7 +113,7 @@ fn permission_of(rule: &Value) -> Result<Permission, Fault> {
 fn shown(asked: &Asked<'_>, uuid: Uuid, acl: &Acl) -> Object {
     let grantee = |grantee: &Uuid| {
         let email = asked.api.accounts.find(*grantee).map(|account| account.email);
-        json!({"email": email, "resource_uri": reference("user", *grantee), "uuid": grantee.to_string()})
+        json!({"email": email, "resource_uri": uri("user", *grantee), "uuid": grantee.to_string()})
     };
     let tags: Vec<Uuid> = acl.tags.iter().filter(|tag| asked.api.tags.find(**tag).is_some()).copied().collect();
     object(json!({

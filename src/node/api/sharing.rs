@@ -152,6 +152,11 @@ impl View {
         all
     }
 
+    /// The same order for some of it.
+    pub fn sort<H: Item>(&self, shelf: &Shelf<H>, some: &mut [Arc<Own<H>>]) {
+        some.sort_by_cached_key(|own| (!self.is_own(own), own.owner, shelf.order(own.handle.uuid())));
+    }
+
     /// The one of that uuid, if the caller may do that with it.
     ///
     /// # Errors

@@ -120,6 +120,11 @@ impl<H: Item> Shelf<H> {
         self.0.read().by_uuid.get(&uuid).map(|(_, own)| Arc::clone(own))
     }
 
+    /// Where it stands: things that were made later stand behind it.
+    pub fn order(&self, uuid: Uuid) -> Option<u64> {
+        self.0.read().by_uuid.get(&uuid).map(|(order, _)| *order)
+    }
+
     /// All of an owner's, in order of creation.
     pub fn of(&self, owner: Uuid) -> Vec<Arc<Own<H>>> {
         self.0.read().by_owner.get(&owner).map(|all| all.values().cloned().collect()).unwrap_or_default()

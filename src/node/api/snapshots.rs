@@ -42,6 +42,7 @@ fn candidates(asked: &Asked<'_>, filter: &Filter) -> Result<Vec<Arc<OwnSnapshot>
             found.extend(asked.view.find(&asked.api.snapshots, snapshot.uuid(), Permission::List));
         }
     }
+    asked.view.sort(&asked.api.snapshots, &mut found);
     Ok(found)
 }
 
