@@ -11,6 +11,7 @@ pub mod export;
 pub mod import;
 pub mod objects;
 pub mod parts;
+pub mod plain;
 pub mod reclaim;
 pub mod scrub;
 pub mod select;
