@@ -9,6 +9,8 @@ pub mod bookmarks;
 pub mod drives;
 pub mod export;
 pub mod import;
+pub mod keeper;
+pub mod local;
 pub mod objects;
 pub mod parts;
 pub mod plain;
