@@ -33,7 +33,11 @@ pub fn load(certificate: &Path, key: &Path, clients: Option<&Path>) -> Result<Se
     config.map_err(|error| refused(format!("{} with {}", certificate.display(), key.display()), &error))
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
+/// The certificates in a PEM file, one at least.
+///
+/// # Errors
+/// `NotFound`, `Io`, `InvalidArgument` for a file that holds something else.
+pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
     let all = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let all = all.map_err(|error| unreadable(path, error))?;
     if all.is_empty() {

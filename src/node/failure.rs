@@ -32,13 +32,38 @@ pub enum FailureKind {
     Poisoned,
     /// The store was closed meanwhile.
     Closed,
-    /// The operating system refused.
+    /// The operating system refused, or a node could not be reached.
     Io,
+    /// A node does not let the account in, or does not let it do that.
+    Denied,
     /// Whoever read our output went away.
     BrokenPipe,
 }
 
 impl FailureKind {
+    const ALL: [Self; 14] = [
+        Self::InvalidArgument,
+        Self::NotFound,
+        Self::Ambiguous,
+        Self::AlreadyExists,
+        Self::NoSpace,
+        Self::Locked,
+        Self::NotAStore,
+        Self::UnsupportedFormat,
+        Self::Corrupt,
+        Self::Poisoned,
+        Self::Closed,
+        Self::Io,
+        Self::Denied,
+        Self::BrokenPipe,
+    ];
+
+    /// The one of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// A stable name in snake_case, for programs.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -55,6 +80,7 @@ impl FailureKind {
             Self::Poisoned => "poisoned",
             Self::Closed => "closed",
             Self::Io => "io",
+            Self::Denied => "denied",
             Self::BrokenPipe => "broken_pipe",
         }
     }
@@ -77,6 +103,7 @@ impl FailureKind {
             | Self::AlreadyExists
             | Self::Closed
             | Self::Io
+            | Self::Denied
             | Self::BrokenPipe => None,
         }
     }

@@ -58,8 +58,12 @@ impl Node {
 
     /// On a new directory, with the account that the environment names.
     pub fn with_first(account: Who) -> Self {
-        let dir = tempfile::tempdir().expect("a directory");
-        Self::start_with(dir, &[("FLOE_ADMIN_EMAIL", account.0), ("FLOE_ADMIN_PASSWORD", account.1)])
+        Self::with_environment(&[("FLOE_ADMIN_EMAIL", account.0), ("FLOE_ADMIN_PASSWORD", account.1)])
+    }
+
+    /// On a new directory, and told by the environment how it is to be.
+    pub fn with_environment(environment: &[(&str, &str)]) -> Self {
+        Self::start_with(tempfile::tempdir().expect("a directory"), environment)
     }
 
     fn start(dir: TempDir) -> Self {
@@ -175,7 +179,7 @@ fn launch(dir: &Path, environment: &[(&str, &str)]) -> (Guarded, String) {
     let log = fs::read_to_string(log).expect("a log");
     let said: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}: {log}"));
     let url = said["http"][0].as_str().unwrap_or_else(|| panic!("an address: {said}"));
-    let address = url.strip_prefix("http://").and_then(|rest| rest.split('/').next()).expect("a URL").to_owned();
+    let address = url.split_once("://").and_then(|(_, rest)| rest.split('/').next()).expect("a URL").to_owned();
     (process, address)
 }
 

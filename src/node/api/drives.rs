@@ -18,6 +18,7 @@ use crate::node::service::objects::present;
 use crate::node::timestamp::Timestamp;
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// `GET /drives/`
@@ -37,7 +38,14 @@ fn listing(asked: &Asked<'_>, object: impl Fn(&OwnDrive) -> Result<Option<Object
     let filter = Filter::of(&asked.call.parameters);
     let mut found = asked.view.all(&asked.api.drives);
     found.retain(|own| filter.fits(&asked.view.seen(own)));
-    Ok(Answer::json(200, page.envelope(&found, |own| object(own))?))
+    let shown = |own: &Arc<OwnDrive>| {
+        let mut shown = object(own)?;
+        if let Some(shown) = shown.as_mut().filter(|_| page.names(wire::MORE)) {
+            shown.insert(wire::MORE.into(), asked.more_of_drive(own)?);
+        }
+        Ok(shown)
+    };
+    Ok(Answer::json(200, page.envelope(&found, shown)?))
 }
 
 /// `GET /drives/{uuid}/`

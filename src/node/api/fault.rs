@@ -53,18 +53,20 @@ pub struct Fault {
     pub status: u16,
     /// At least one error.
     pub errors: Vec<Point>,
+    /// What failed below the API, if that was it.
+    pub kind: Option<FailureKind>,
 }
 
 impl Fault {
     /// A failure of one error.
     pub fn new(status: u16, error_type: ErrorType, message: impl Into<String>) -> Self {
-        Self { status, errors: vec![Point { error_type, message: message.into(), point: None }] }
+        Self { status, errors: vec![Point { error_type, message: message.into(), point: None }], kind: None }
     }
 
     /// A field of the body, or a parameter, cannot be meant.
     pub fn invalid(point: &str, message: impl Into<String>) -> Self {
         let error = Point { error_type: ErrorType::Validation, message: message.into(), point: Some(point.to_owned()) };
-        Self { status: 400, errors: vec![error] }
+        Self { status: 400, errors: vec![error], kind: None }
     }
 
     /// A field that must be there is not.
@@ -99,13 +101,13 @@ impl From<Failure> for Fault {
         let (status, error_type) = match failure.kind() {
             FailureKind::InvalidArgument | FailureKind::Ambiguous => (400, ErrorType::Validation),
             FailureKind::NotFound => (404, ErrorType::NotExist),
-            FailureKind::AlreadyExists => (403, ErrorType::Permission),
+            FailureKind::AlreadyExists | FailureKind::Denied => (403, ErrorType::Permission),
             FailureKind::NoSpace => (503, ErrorType::Backend),
             FailureKind::Locked | FailureKind::Closed | FailureKind::Poisoned => (503, ErrorType::Backend),
             FailureKind::Corrupt | FailureKind::NotAStore | FailureKind::UnsupportedFormat => (500, ErrorType::Database),
             FailureKind::Io | FailureKind::BrokenPipe => (500, ErrorType::Backend),
         };
-        Self::new(status, error_type, failure.to_string())
+        Self { kind: Some(failure.kind()), ..Self::new(status, error_type, failure.to_string()) }
     }
 }
 

@@ -39,7 +39,7 @@ pub use routes::template;
 
 use crate::node::accounts::{Account, Accounts};
 use crate::node::attributes::Attributes;
-use crate::node::failure::Failure;
+use crate::node::failure::{Failure, FailureKind};
 use crate::node::jobs::Jobs;
 use crate::node::records::Records;
 use crate::node::service::objects::present;
@@ -86,23 +86,26 @@ pub struct Answer {
     pub location: Option<String>,
     /// The methods that the path has, if they were asked for, or the wrong one was used.
     pub allow: Option<String>,
+    /// What failed below the API, by its name for the command.
+    pub kind: Option<&'static str>,
 }
 
 impl Answer {
     /// An answer with a body.
-    fn json(status: u16, body: Value) -> Self {
-        Self { status, body: Some(body), location: None, allow: None }
+    #[must_use]
+    pub fn json(status: u16, body: Value) -> Self {
+        Self { status, body: Some(body), location: None, allow: None, kind: None }
     }
 
     /// It is done, and there is nothing to say.
     fn nothing() -> Self {
-        Self { status: 204, body: None, location: None, allow: None }
+        Self { body: None, ..Self::json(204, Value::Null) }
     }
 }
 
 impl From<Fault> for Answer {
     fn from(fault: Fault) -> Self {
-        Self::json(fault.status, fault.to_json())
+        Self { kind: fault.kind.map(FailureKind::name), ..Self::json(fault.status, fault.to_json()) }
     }
 }
 

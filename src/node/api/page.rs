@@ -46,6 +46,12 @@ impl Page {
         self.fields.is_some()
     }
 
+    /// Does the client want this field, by its name?
+    #[must_use]
+    pub fn names(&self, wanted: &str) -> bool {
+        self.fields.iter().flatten().any(|field| field == wanted)
+    }
+
     /// The listing's envelope around the part of `all` that is asked for.
     ///
     /// # Errors

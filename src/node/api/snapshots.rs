@@ -28,7 +28,14 @@ pub fn list(asked: &Asked<'_>) -> Result<Answer, Fault> {
     let filter = Filter::of(&asked.call.parameters);
     let mut found = candidates(asked, &filter)?;
     found.retain(|own| filter.fits(&asked.view.seen(own)));
-    Ok(Answer::json(200, page.envelope(&found, |own| asked.snapshot(own, State::Now))?))
+    let shown = |own: &Arc<OwnSnapshot>| {
+        let mut shown = asked.snapshot(own, State::Now)?;
+        if let Some(shown) = shown.as_mut().filter(|_| page.names(wire::MORE)) {
+            shown.insert(wire::MORE.into(), asked.more_of_snapshot(own)?);
+        }
+        Ok(shown)
+    };
+    Ok(Answer::json(200, page.envelope(&found, shown)?))
 }
 
 /// Everything that filters can leave: of drives that are asked for, only those drives' snapshots are looked at.

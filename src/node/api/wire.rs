@@ -7,9 +7,13 @@ use super::routes::Asked;
 use super::sharing::Permission;
 use super::shelf::{Item, Own, OwnDrive, OwnSnapshot};
 use crate::Snapshot;
-use crate::node::service::objects::present;
+use crate::node::service::objects::{DriveView, SnapshotView, present};
+use crate::node::service::plain;
 use serde_json::{Value, json};
 use uuid::Uuid;
+
+/// A field that only those get who name it: objects are as documented for everybody else.
+pub const MORE: &str = "floe";
 
 /// What is going on with a drive or snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,8 +100,7 @@ impl Asked<'_> {
         let read = own.handle.info().and_then(|info| Ok((info, own.handle.snapshots()?)));
         let Some((info, snapshots)) = present(read)? else { return Ok(None) };
         // What a job took for itself alone is nobody's to see.
-        let seen = |uuid: &Uuid| self.view.find(&self.api.snapshots, *uuid, Permission::List).is_ok();
-        let snapshots: Vec<Uuid> = snapshots.iter().rev().map(Snapshot::uuid).filter(seen).collect();
+        let snapshots: Vec<Uuid> = snapshots.iter().rev().map(Snapshot::uuid).filter(|uuid| self.sees_snapshot(*uuid)).collect();
         let (attributes, uuid) = (&own.attributes, own.handle.uuid());
         let busy = matches!(state, State::Creating | State::Cloning) || attributes.is_unfinished();
         Ok(Some(object(json!({
@@ -126,6 +129,28 @@ impl Asked<'_> {
             "tags": references("tags", &self.view.tags(own)),
             "uuid": uuid.to_string(),
         }))))
+    }
+
+    /// What floe knows of a snapshot beyond the documented fields, for those who name [`MORE`].
+    ///
+    /// # Errors
+    /// What reading its sizes can raise.
+    pub(super) fn more_of_snapshot(&self, own: &OwnSnapshot) -> Result<Value, Fault> {
+        Ok(present(SnapshotView::of(&own.handle))?.map_or(Value::Null, |view| plain::snapshot(&view)))
+    }
+
+    /// What floe knows of a drive beyond the documented fields, for those who name [`MORE`].
+    ///
+    /// # Errors
+    /// What reading its sizes can raise.
+    pub(super) fn more_of_drive(&self, own: &OwnDrive) -> Result<Value, Fault> {
+        let Some(mut view) = present(DriveView::of(&own.handle))? else { return Ok(Value::Null) };
+        view.snapshots.retain(|uuid| self.sees_snapshot(*uuid));
+        Ok(plain::drive(&view))
+    }
+
+    fn sees_snapshot(&self, uuid: Uuid) -> bool {
+        self.view.find(&self.api.snapshots, uuid, Permission::List).is_ok()
     }
 
     fn status(&self, own: &OwnDrive, state: State) -> &'static str {

@@ -4,22 +4,21 @@ use super::bookmark_commands::BookmarkCommand;
 use super::drive_commands::DriveCommand;
 use super::exit;
 use super::nbd_command::NbdArgs;
+use super::place::PlaceArgs;
 use super::scrub_command::ScrubArgs;
 use super::serve_command::ServeArgs;
 use super::snapshot_commands::{CloneArgs, RevertArgs, SnapshotCommand};
 use super::store_commands::StoreCommand;
 use super::user_commands::UserArgs;
 use clap::{Parser, Subcommand};
-use std::path::PathBuf;
 
 /// Keeps drive images with copy-on-write snapshots of exactly known sizes in one file.
 #[derive(Debug, Parser)]
 #[command(name = "floe", version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
 #[command(after_help = NAMING, after_long_help = format!("{NAMING}\n\n{SIZES}\n\n{}", exit::table()))]
 pub(super) struct Floe {
-    /// The store to work on: a file or block device
-    #[arg(long, global = true, env = "FLOE_STORE", value_name = "PATH")]
-    pub store: Option<PathBuf>,
+    #[command(flatten)]
+    pub place: PlaceArgs,
     /// Print JSON: sizes are bytes, errors are objects on stderr
     #[arg(long, global = true)]
     pub json: bool,

@@ -1,9 +1,11 @@
 //! What does `floe bookmark` do?
 
 use super::output::{Document, Reply};
-use super::session::{Session, drive_names};
+use super::session::Session;
 use super::{changes, json, text};
 use crate::node::failure::Failure;
+use crate::node::service::keeper::Keeper;
+use crate::node::service::local::Local;
 use crate::node::service::{bookmarks, select};
 use clap::Subcommand;
 use clap::builder::NonEmptyStringValueParser;
@@ -45,7 +47,7 @@ pub(super) fn run(session: &Session, command: BookmarkCommand) -> Result<Reply, 
         BookmarkCommand::List { drive } => {
             let drive = drive.map(|word| select::drive(store, &word)).transpose()?.map(|drive| drive.uuid());
             let views = bookmarks::list(store, drive)?;
-            let text = text::bookmarks(&views, &drive_names(store)?);
+            let text = text::bookmarks(&views, &Local(store).drive_names()?);
             Ok(Document::about(views.iter().map(|view| view.uuid), text, views.iter().map(json::bookmark).collect()).into())
         }
         BookmarkCommand::Delete { bookmark } => {

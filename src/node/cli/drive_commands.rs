@@ -6,10 +6,9 @@ use super::output::{Document, Reply};
 use super::session::Session;
 use super::size::{self, rounded};
 use super::{json, text};
-use crate::Store;
 use crate::node::failure::Failure;
+use crate::node::service::keeper::Keeper;
 use crate::node::service::objects::DriveView;
-use crate::node::service::{drives, select};
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -60,7 +59,7 @@ pub(super) enum DriveCommand {
         #[arg(value_parser = ["on", "off"])]
         allow: String,
     },
-    /// Delete a drive; its snapshots stay unless --snapshots is given
+    /// Delete a drive; its snapshots stay unless --snapshots is given, and on a node it must be
     Delete(DeleteArgs),
     /// Make a drive from a raw image, or write one over a drive
     ///
@@ -98,32 +97,34 @@ pub(super) struct NoReclaim {
 
 pub(super) fn run(session: &Session, command: DriveCommand) -> Result<Reply, Failure> {
     match command {
-        DriveCommand::Create { name, size } => session.with_store(|store| {
-            let others = drives::named(store, &name)?;
-            Ok(created(&drives::create(store, &name, size)?, &others).into())
-        }),
-        DriveCommand::List => session.with_store(|store| {
-            let views = drives::list(store)?;
-            let uuids = views.iter().map(|view| view.uuid);
-            Ok(Document::about(uuids, text::drives(&views), views.iter().map(json::drive).collect()).into())
-        }),
-        DriveCommand::Show { drive } => {
-            session.with_store(|store| Ok(shown(&DriveView::of(&select::drive(store, &drive)?)?).into()))
-        }
-        DriveCommand::Rename { drive, name } => {
-            session.with_store(|store| Ok(shown(&drives::rename(&select::drive(store, &drive)?, &name)?).into()))
-        }
-        DriveCommand::Multimount { drive, allow } => session
-            .with_store(|store| Ok(shown(&drives::allow_multimount(&select::drive(store, &drive)?, allow == "on")?).into())),
-        DriveCommand::Resize { drive, size, shrink } => session.with_store(|store| {
-            // What a shrink cuts off is deleted data like any other.
-            let (view, _) = session.deleting(store, false, || drives::resize(&select::drive(store, &drive)?, size, shrink))?;
-            Ok(shown(&view).into())
-        }),
-        DriveCommand::Delete(args) => session.with_store(|store| delete(session, store, &args)),
         DriveCommand::Import(args) => import::run(session, &args),
         DriveCommand::Export(args) => export::run(session, &args),
+        command => session.with_keeper(|keeper| answer(session, keeper, command)),
     }
+}
+
+fn answer(session: &Session, keeper: &dyn Keeper, command: DriveCommand) -> Result<Reply, Failure> {
+    Ok(match command {
+        DriveCommand::Create { name, size } => {
+            let others = keeper.drives_named(&name)?;
+            created(&keeper.create_drive(&name, size)?, &others).into()
+        }
+        DriveCommand::List => {
+            let views = keeper.drives()?;
+            let uuids = views.iter().map(|view| view.uuid);
+            Document::about(uuids, text::drives(&views), views.iter().map(json::drive).collect()).into()
+        }
+        DriveCommand::Show { drive } => shown(&keeper.drive(&drive)?).into(),
+        DriveCommand::Rename { drive, name } => shown(&keeper.rename_drive(&drive, &name)?).into(),
+        DriveCommand::Multimount { drive, allow } => shown(&keeper.allow_multimount(&drive, allow == "on")?).into(),
+        DriveCommand::Resize { drive, size, shrink } => {
+            // What a shrink cuts off is deleted data like any other.
+            let (view, _) = session.deleting(keeper, false, || keeper.resize_drive(&drive, size, shrink))?;
+            shown(&view).into()
+        }
+        DriveCommand::Delete(args) => delete(session, keeper, &args)?,
+        DriveCommand::Import(_) | DriveCommand::Export(_) => unreachable!("`run` keeps them"),
+    })
 }
 
 /// The answer of whatever made a drive; `others` had its name before.
@@ -141,25 +142,20 @@ pub(super) fn shown(view: &DriveView) -> Document {
     Document::about([view.uuid], text::drive(view), json::drive(view))
 }
 
-fn delete(session: &Session, store: &Store, args: &DeleteArgs) -> Result<Reply, Failure> {
-    let (deleted, back) = session.deleting(store, args.later.no_reclaim, || {
-        let drive = select::drive(store, &args.drive)?;
-        drives::delete(drive, args.snapshots)
-    })?;
+fn delete(session: &Session, keeper: &dyn Keeper, args: &DeleteArgs) -> Result<Reply, Failure> {
+    let deleting = || keeper.delete_drive(&args.drive, args.snapshots);
+    let (deleted, back) = session.deleting(keeper, args.later.no_reclaim, deleting)?;
     let mut text = format!("drive {:?} deleted: {}\n", deleted.drive.name, deleted.drive.uuid);
     if !deleted.snapshots.is_empty() {
         text += &format!("{} of its snapshots deleted too\n", deleted.snapshots.len());
     }
-    text += &format!("{} given back\n", rounded(back.freed_bytes));
     let answer = json!({
         "drive": json::drive(&deleted.drive),
         "snapshots": deleted.snapshots.iter().map(json::snapshot).collect::<Vec<Value>>(),
         "remaining_snapshots": deleted.remaining.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "freed_size": back.freed_bytes,
-        "reclaimed": !back.more,
     });
     let uuids = [deleted.drive.uuid].into_iter().chain(deleted.snapshots.iter().map(|view| view.uuid));
-    let document = Document::about(uuids, text, answer);
+    let document = Document::about(uuids, text, answer).given_back(back.as_ref());
     if deleted.remaining.is_empty() {
         return Ok(document.into());
     }

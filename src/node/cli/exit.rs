@@ -18,12 +18,13 @@ pub(super) enum Exit {
     Locked = 7,
     Unreadable = 8,
     Failed = 9,
+    Denied = 10,
     Interrupted = 130,
     BrokenPipe = 141,
 }
 
 impl Exit {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Done,
         Self::CheckFailed,
         Self::Usage,
@@ -34,6 +35,7 @@ impl Exit {
         Self::Locked,
         Self::Unreadable,
         Self::Failed,
+        Self::Denied,
         Self::Interrupted,
         Self::BrokenPipe,
     ];
@@ -49,7 +51,8 @@ impl Exit {
             Self::NoSpace => "the store, or a file system, is full",
             Self::Locked => "another process has the store open",
             Self::Unreadable => "not a floe store, or damaged, or made by a newer floe",
-            Self::Failed => "the operating system refused to read or write",
+            Self::Failed => "reading or writing failed, or no node answers",
+            Self::Denied => "a node does not let the account in, or does not let it do that",
             Self::Interrupted => "interrupted; what was done is kept",
             Self::BrokenPipe => "whoever read the output went away",
         }
@@ -67,6 +70,7 @@ impl From<FailureKind> for Exit {
             FailureKind::Locked => Self::Locked,
             FailureKind::NotAStore | FailureKind::UnsupportedFormat | FailureKind::Corrupt => Self::Unreadable,
             FailureKind::Poisoned | FailureKind::Closed | FailureKind::Io => Self::Failed,
+            FailureKind::Denied => Self::Denied,
             FailureKind::BrokenPipe => Self::BrokenPipe,
         }
     }

@@ -5,8 +5,7 @@ use super::progress::Progress;
 use super::session::Session;
 use super::size::rounded;
 use crate::node::failure::{Failure, FailureKind};
-use crate::node::service::export::{self, Exported, ImageSink, SparseFile, Stream};
-use crate::node::service::select::{self, Image};
+use crate::node::service::export::{Exportable, Exported, ImageSink, SparseFile, Stream};
 use clap::Args;
 use rustix::fs::{CWD, RenameFlags};
 use rustix::io::Errno;
@@ -41,12 +40,13 @@ enum Target {
 
 pub(super) fn run(session: &Session, args: &ExportArgs) -> Result<Reply, Failure> {
     let target = target(args)?;
-    session.with_store(|store| {
-        let image = select::image(store, &args.image)?;
+    session.with_keeper(|keeper| {
+        let image = keeper.image(&args.image)?;
         let doing = format!("exporting {}", args.image);
         let exported = {
             let progress = Progress::bytes(session.style, &doing, Some(image.size_bytes()?));
-            write(&image, &target, args.force, &mut |position| progress.at(position)).map_err(|failure| failure.context(doing))?
+            write(&*image, &target, args.force, &mut |position| progress.at(position))
+                .map_err(|failure| failure.context(doing))?
         };
         let text = format!(
             "{} exported to {}: {} with {} of data\n",
@@ -94,14 +94,14 @@ fn exists(path: &Path) -> Failure {
     Failure::new(FailureKind::AlreadyExists, format!("{} exists already: --force replaces it", path.display()))
 }
 
-fn write(image: &Image, target: &Target, force: bool, progress: &mut dyn FnMut(u64)) -> Result<Exported, Failure> {
+fn write(image: &dyn Exportable, target: &Target, force: bool, progress: &mut dyn FnMut(u64)) -> Result<Exported, Failure> {
     match target {
         Target::Stdout => {
             // A handle of its own: the standard library's stdout would look for line ends in the image.
             let stdout = io::stdout().as_fd().try_clone_to_owned().map_err(|error| Failure::io("stdout", error))?;
-            export::export(image, &mut Stream::new(File::from(stdout)), progress)
+            image.export(&mut Stream::new(File::from(stdout)), progress)
         }
-        Target::Pipe(path) => export::export(image, &mut Stream::new(open_to_write(path)?), progress),
+        Target::Pipe(path) => image.export(&mut Stream::new(open_to_write(path)?), progress),
         Target::BlockDevice(path) => {
             let mut device = open_to_write(path)?;
             let room = device.seek(io::SeekFrom::End(0)).and_then(|room| device.rewind().map(|()| room));
@@ -110,7 +110,7 @@ fn write(image: &Image, target: &Target, force: bool, progress: &mut dyn FnMut(u
                 let message = format!("{} has {room} bytes: too few for the image; nothing was written", path.display());
                 return Err(Failure::new(FailureKind::NoSpace, message));
             }
-            let exported = export::export(image, &mut Stream::new(&device), progress)?;
+            let exported = image.export(&mut Stream::new(&device), progress)?;
             device.sync_all().map_err(|error| Failure::io(path.display(), error))?;
             Ok(exported)
         }
@@ -122,7 +122,7 @@ fn open_to_write(path: &Path) -> Result<File, Failure> {
     OpenOptions::new().write(true).open(path).map_err(|error| Failure::io(path.display(), error))
 }
 
-fn write_file(image: &Image, path: &Path, force: bool, progress: &mut dyn FnMut(u64)) -> Result<Exported, Failure> {
+fn write_file(image: &dyn Exportable, path: &Path, force: bool, progress: &mut dyn FnMut(u64)) -> Result<Exported, Failure> {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".part-{}", Uuid::new_v4().simple()));
     let part = PathBuf::from(name);
@@ -138,11 +138,11 @@ fn write_file(image: &Image, path: &Path, force: bool, progress: &mut dyn FnMut(
     })
 }
 
-fn fill(image: &Image, file: &File, progress: &mut dyn FnMut(u64)) -> Result<Exported, Failure> {
+fn fill(image: &dyn Exportable, file: &File, progress: &mut dyn FnMut(u64)) -> Result<Exported, Failure> {
     let mut sink = SparseFile(file);
     // The size first: a file system that cannot hold such a file refuses before hours of writing.
     sink.end(image.size_bytes()?).map_err(|error| Failure::io("giving the file its size", error))?;
-    export::export(image, &mut sink, progress)
+    image.export(&mut sink, progress)
 }
 
 fn take_name(part: &Path, path: &Path, force: bool) -> Result<(), Failure> {

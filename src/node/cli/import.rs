@@ -5,11 +5,10 @@ use super::output::{Document, Reply};
 use super::progress::Progress;
 use super::session::Session;
 use super::size::{self, rounded};
-use crate::Store;
 use crate::node::failure::{Failure, FailureKind};
-use crate::node::service::import::{self, Imported};
+use crate::node::service::import::Imported;
+use crate::node::service::keeper::Keeper;
 use crate::node::service::source::{FileSource, ImageSource, StreamSource};
-use crate::node::service::{drives, reclaim, select};
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use std::fs::File;
@@ -34,39 +33,34 @@ pub(super) struct ImportArgs {
 pub(super) fn run(session: &Session, args: &ImportArgs) -> Result<Reply, Failure> {
     // The image is opened first: a misspelt path must not touch the store.
     let mut source = open(&args.image)?;
-    session.with_store(|store| {
+    session.with_keeper(|keeper| {
         let imported = {
             let doing = format!("importing {}", args.image);
             let progress = Progress::bytes(session.style, &doing, source.size_bytes());
-            pour(store, args, &mut *source, &mut |position| progress.at(position)).map_err(|failure| failure.context(doing))?
+            pour(keeper, args, &mut *source, &mut |position| progress.at(position)).map_err(|failure| failure.context(doing))?
         };
         Ok(answer(args, &imported).into())
     })
 }
 
 fn pour(
-    store: &Store,
+    keeper: &dyn Keeper,
     args: &ImportArgs,
     source: &mut dyn ImageSource,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Imported, Failure> {
     if args.overwrite {
-        let drive = select::drive(store, &args.name).map_err(|failure| match failure.kind() {
+        return keeper.import_over(&args.name, source, progress).map_err(|failure| match failure.kind() {
             FailureKind::NotFound => failure.consequence("without --overwrite a new one is made"),
             _ => failure,
-        })?;
-        let imported = import::over(&drive, source, progress)?;
-        drop(drive);
-        // A shorter image cut something off.
-        reclaim::to_end(store, &mut |_| {})?;
-        return Ok(imported);
+        });
     }
-    if let Some(uuid) = drives::named(store, &args.name)?.first() {
+    if let Some(uuid) = keeper.drives_named(&args.name)?.first() {
         let message =
             format!("drive {:?} exists already ({uuid}): choose another name, or write over it with --overwrite", args.name);
         return Err(Failure::new(FailureKind::AlreadyExists, message));
     }
-    import::into_new(store, &args.name, args.size, source, progress)
+    keeper.import_new(&args.name, args.size, source, progress)
 }
 
 fn answer(args: &ImportArgs, imported: &Imported) -> Document {

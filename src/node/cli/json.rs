@@ -1,13 +1,14 @@
 //! What do programs read about stores, drives, snapshots and bookmarks?
 //!
-//! Sizes are integers, in bytes; a drive is named by its uuid; an unknown timestamp is null. Fields are only ever added.
+//! Drives and snapshots are written as [`plain`](crate::node::service::plain) has them, all else in the same way.
 
 use crate::node::failure::{Candidate, Failure};
-use crate::node::service::objects::{BookmarkView, DriveView, SnapshotView, StoreView};
-use crate::node::timestamp::Timestamp;
+use crate::node::service::objects::{BookmarkView, StoreView};
 use crate::{ChangeKind, CheckReport, ScrubReport};
 use serde_json::{Value, json};
 use std::path::Path;
+
+pub(super) use crate::node::service::plain::{drive, snapshot};
 
 pub(super) fn store(path: &Path, view: &StoreView) -> Value {
     let StoreView { info, usage } = view;
@@ -28,36 +29,6 @@ pub(super) fn store(path: &Path, view: &StoreView) -> Value {
         "epoch": info.epoch,
         "was_clean": info.was_clean,
         "unsettled": info.unsettled,
-    })
-}
-
-pub(super) fn drive(view: &DriveView) -> Value {
-    json!({
-        "uuid": view.uuid.to_string(),
-        "name": view.name,
-        "size": view.size_bytes,
-        "referenced_size": view.referenced_bytes,
-        "snapshots": view.snapshots.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "snapshots_allocated_size": view.snapshots_allocated_bytes,
-        "snapshots_charged_size": view.snapshots_charged_bytes,
-        "bookmarks": view.bookmarks,
-        "timestamp": timestamp(view.timestamp),
-        "importing": view.importing,
-        "allow_multimount": view.allow_multimount,
-    })
-}
-
-pub(super) fn snapshot(view: &SnapshotView) -> Value {
-    json!({
-        "uuid": view.uuid.to_string(),
-        "name": view.name,
-        "drive": view.drive.to_string(),
-        "timestamp": timestamp(view.timestamp),
-        "size": view.size_bytes,
-        "allocated_size": view.allocated_bytes,
-        "charged_size": view.charged_bytes,
-        "exclusive_size": view.exclusive_bytes,
-        "referenced_size": view.referenced_bytes,
     })
 }
 
@@ -140,8 +111,4 @@ fn candidate(candidate: &Candidate) -> Value {
         "name": candidate.name,
         "drive": candidate.drive.map(|uuid| uuid.to_string()),
     })
-}
-
-fn timestamp(timestamp: Option<Timestamp>) -> Value {
-    timestamp.map_or(Value::Null, |instant| instant.to_string().into())
 }

@@ -15,6 +15,7 @@ mod json;
 mod log;
 mod nbd_command;
 mod output;
+mod place;
 mod progress;
 mod scrub_command;
 mod serve_command;
@@ -48,7 +49,7 @@ pub fn run() -> ExitCode {
         Err(Refused::File(failure)) => return fail(&failure, Style { json: wants_json(), quiet: false }),
     };
     let style = Style { json: floe.json, quiet: floe.quiet };
-    let session = Session { store: floe.store, style };
+    let session = Session { place: floe.place, style };
     let done = dispatch(&session, floe.command, &settings).and_then(|reply| output::print(reply, style));
     match done {
         Ok(exit) => exit.into(),

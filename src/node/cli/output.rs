@@ -4,6 +4,8 @@
 //! to stderr.
 
 use super::exit::Exit;
+use super::session::GivenBack;
+use super::size::rounded;
 use super::{json, text};
 use crate::node::failure::{Failure, FailureKind};
 use serde_json::{Value, json};
@@ -47,6 +49,16 @@ impl Document {
     /// An answer about the things of these uuids.
     pub fn about(uuids: impl IntoIterator<Item = Uuid>, text: String, json: Value) -> Self {
         Self { uuids: Some(uuids.into_iter().collect()), ..Self::new(text, json) }
+    }
+
+    /// The answer with what a deletion gave back, as far as that is known.
+    pub fn given_back(mut self, back: Option<&GivenBack>) -> Self {
+        if let Some(back) = back {
+            self.text += &format!("{} given back\n", rounded(back.freed_bytes));
+            self.json["freed_size"] = back.freed_bytes.into();
+            self.json["reclaimed"] = (!back.more).into();
+        }
+        self
     }
 
     /// The answer with a note.

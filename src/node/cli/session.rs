@@ -1,17 +1,18 @@
-//! Which store does a command work on, and how does it let go of it?
+//! What does a command work on, and how does it let go of it?
 
 use super::output::{Reply, Style};
+use super::place::{Place, PlaceArgs};
 use super::progress::Progress;
-use super::text::DriveNames;
 use crate::Store;
-use crate::node::failure::{Failure, FailureKind};
-use crate::node::service::objects::present;
+use crate::node::failure::Failure;
+use crate::node::service::keeper::Keeper;
+use crate::node::service::local::Local;
 use crate::node::service::{reclaim, stores};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What all commands share.
 pub(super) struct Session {
-    pub store: Option<PathBuf>,
+    pub place: PlaceArgs,
     pub style: Style,
 }
 
@@ -26,12 +27,18 @@ pub(super) struct GivenBack {
 impl Session {
     /// The store's path: the command's own argument, else `--store`, else `FLOE_STORE`.
     pub fn path<'a>(&'a self, argument: Option<&'a Path>) -> Result<&'a Path, Failure> {
-        argument.or(self.store.as_deref()).ok_or_else(|| {
-            Failure::new(FailureKind::InvalidArgument, "which store? give --store PATH, or set FLOE_STORE in the environment")
-        })
+        self.place.path(argument)
     }
 
-    /// Does `work` on the store and closes it.
+    /// Does `work` on the store, which is closed then, or on the node.
+    pub fn with_keeper(&self, work: impl FnOnce(&dyn Keeper) -> Result<Reply, Failure>) -> Result<Reply, Failure> {
+        match self.place.place()? {
+            Place::Store(path) => self.with_store_at(path, |store| work(&Local(store))),
+            Place::Node(url) => work(&self.place.node(url)?),
+        }
+    }
+
+    /// Does `work` on the store, for no node can, and closes it.
     pub fn with_store(&self, work: impl FnOnce(&Store) -> Result<Reply, Failure>) -> Result<Reply, Failure> {
         self.with_store_at(self.path(None)?, work)
     }
@@ -41,15 +48,22 @@ impl Session {
         stores::close_after(stores::open(path)?, work)
     }
 
-    /// Does `delete`, whose handles are gone when it returns, and then reclaims to the end unless told to `leave` that.
+    /// Does `delete`, whose handles are gone when it returns, and then reclaims to the end unless told to `leave` that. A node gives space
+    /// back by itself, and nobody knows when.
     pub fn deleting<T>(
         &self,
-        store: &Store,
+        keeper: &dyn Keeper,
         leave: bool,
         delete: impl FnOnce() -> Result<T, Failure>,
-    ) -> Result<(T, GivenBack), Failure> {
-        let before = store.usage().data_bytes;
+    ) -> Result<(T, Option<GivenBack>), Failure> {
+        let before = keeper.store().map(|store| store.usage().data_bytes);
         let done = delete()?;
+        let back = keeper.store().zip(before).map(|(store, before)| self.give_back(store, before, leave));
+        Ok((done, back.transpose()?))
+    }
+
+    /// Reclaims to the end, unless told to `leave` that; `before` is how much data there was.
+    pub fn give_back(&self, store: &Store, before: u64, leave: bool) -> Result<GivenBack, Failure> {
         if !leave {
             let progress = Progress::bytes(self.style, "giving space back", None);
             reclaim::to_end(store, &mut |freed| progress.at(freed)).map_err(|failure| {
@@ -59,17 +73,6 @@ impl Session {
             })?;
         }
         let after = store.usage();
-        Ok((done, GivenBack { freed_bytes: before.saturating_sub(after.data_bytes), more: after.reclaiming > 0 }))
+        Ok(GivenBack { freed_bytes: before.saturating_sub(after.data_bytes), more: after.reclaiming > 0 })
     }
-}
-
-/// The names of the store's drives.
-pub(super) fn drive_names(store: &Store) -> Result<DriveNames, Failure> {
-    let mut names = DriveNames::new();
-    for drive in store.drives() {
-        if let Some(name) = present(drive.name())? {
-            names.insert(drive.uuid(), name);
-        }
-    }
-    Ok(names)
 }

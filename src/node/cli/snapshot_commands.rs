@@ -2,13 +2,14 @@
 
 use super::drive_commands::{NoReclaim, created, shown};
 use super::output::{Document, Reply};
-use super::session::{Session, drive_names};
+use super::session::Session;
 use super::size::rounded;
 use super::{changes, json, text};
 use crate::node::failure::Failure;
+use crate::node::service::keeper::Keeper;
+use crate::node::service::local::Local;
 use crate::node::service::objects::SnapshotView;
-use crate::node::service::{drives, select, snapshots};
-use crate::{Drive, Store};
+use crate::node::service::{select, snapshots};
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -85,40 +86,41 @@ pub(super) struct RevertArgs {
 }
 
 pub(super) fn run(session: &Session, command: SnapshotCommand) -> Result<Reply, Failure> {
-    session.with_store(|store| match command {
+    if let SnapshotCommand::Diff { older, newer } = &command {
+        return session.with_store(|store| {
+            let older = select::snapshot(store, older)?;
+            changes::print(snapshots::diff(&older, &select::image(store, newer)?)?, session.style)
+        });
+    }
+    session.with_keeper(|keeper| answer(session, keeper, command))
+}
+
+fn answer(session: &Session, keeper: &dyn Keeper, command: SnapshotCommand) -> Result<Reply, Failure> {
+    Ok(match command {
         SnapshotCommand::Create { drive, name } => {
-            let view = snapshots::create(&select::drive(store, &drive)?, name.as_deref())?;
-            Ok(Document::about([view.uuid], made(&view), json::snapshot(&view)).into())
+            let view = keeper.create_snapshot(&drive, name.as_deref())?;
+            Document::about([view.uuid], made(&view), json::snapshot(&view)).into()
         }
         SnapshotCommand::Group { drives, name } => {
-            let drives = drives.iter().map(|word| select::drive(store, word)).collect::<Result<Vec<Drive>, _>>()?;
-            let views = snapshots::group(store, &drives, Some(&name))?;
-            Ok(listed(&views, views.iter().map(made).collect()).into())
+            let views = keeper.create_group(&drives, &name)?;
+            listed(&views, views.iter().map(made).collect()).into()
         }
         SnapshotCommand::List { drive } => {
-            let drive = drive.map(|word| select::drive_or_deleted(store, &word)).transpose()?;
-            let views = snapshots::list(store, drive)?;
-            Ok(listed(&views, text::snapshots(&views, &drive_names(store)?)).into())
+            let views = keeper.snapshots(drive.as_deref())?;
+            listed(&views, text::snapshots(&views, &keeper.drive_names()?)).into()
         }
-        SnapshotCommand::Show { snapshot } => one(store, &SnapshotView::of(&select::snapshot(store, &snapshot)?)?),
-        SnapshotCommand::Rename { snapshot, name } => {
-            one(store, &snapshots::rename(&select::snapshot(store, &snapshot)?, &name)?)
-        }
-        SnapshotCommand::Delete { snapshots, later } => delete(session, store, &snapshots, later.no_reclaim),
-        SnapshotCommand::Diff { older, newer } => {
-            let older = select::snapshot(store, &older)?;
-            let newer = select::image(store, &newer)?;
-            changes::print(snapshots::diff(&older, &newer)?, session.style)
-        }
+        SnapshotCommand::Show { snapshot } => one(keeper, &keeper.snapshot(&snapshot)?)?,
+        SnapshotCommand::Rename { snapshot, name } => one(keeper, &keeper.rename_snapshot(&snapshot, &name)?)?,
+        SnapshotCommand::Delete { snapshots, later } => delete(session, keeper, &snapshots, later.no_reclaim)?,
+        SnapshotCommand::Diff { .. } => unreachable!("`run` keeps it"),
     })
 }
 
 /// `floe clone`
 pub(super) fn clone_drive(session: &Session, args: &CloneArgs) -> Result<Reply, Failure> {
-    session.with_store(|store| {
-        let others = drives::named(store, &args.name)?;
-        let view = snapshots::clone_drive(&select::snapshot(store, &args.snapshot)?, &args.name)?;
-        Ok(created(&view, &others).into())
+    session.with_keeper(|keeper| {
+        let others = keeper.drives_named(&args.name)?;
+        Ok(created(&keeper.clone_snapshot(&args.snapshot, &args.name)?, &others).into())
     })
 }
 
@@ -126,7 +128,7 @@ pub(super) fn clone_drive(session: &Session, args: &CloneArgs) -> Result<Reply, 
 pub(super) fn revert(session: &Session, args: &RevertArgs) -> Result<Reply, Failure> {
     session.with_store(|store| {
         // The image that is given up is deleted data like any other.
-        let (view, _) = session.deleting(store, false, || {
+        let (view, _) = session.deleting(&Local(store), false, || {
             let drive = select::drive(store, &args.drive)?;
             snapshots::revert(&drive, &select::snapshot(store, &args.snapshot)?)
         })?;
@@ -134,26 +136,15 @@ pub(super) fn revert(session: &Session, args: &RevertArgs) -> Result<Reply, Fail
     })
 }
 
-fn delete(session: &Session, store: &Store, words: &[String], no_reclaim: bool) -> Result<Reply, Failure> {
-    let (views, back) = session.deleting(store, no_reclaim, || {
-        // All are found before the first is deleted: a word that is wrong deletes nothing.
-        let mut found = words.iter().map(|word| select::snapshot(store, word)).collect::<Result<Vec<_>, _>>()?;
-        let mut seen = std::collections::HashSet::new();
-        found.retain(|snapshot| seen.insert(snapshot.uuid()));
-        found.into_iter().map(snapshots::delete).collect::<Result<Vec<_>, _>>()
-    })?;
-    let mut text: String = views.iter().map(|view| format!("snapshot {:?} deleted: {}\n", view.name, view.uuid)).collect();
-    text += &format!("{} given back\n", rounded(back.freed_bytes));
-    let answer = json!({
-        "snapshots": views.iter().map(json::snapshot).collect::<Vec<Value>>(),
-        "freed_size": back.freed_bytes,
-        "reclaimed": !back.more,
-    });
-    Ok(Document::about(views.iter().map(|view| view.uuid), text, answer).into())
+fn delete(session: &Session, keeper: &dyn Keeper, words: &[String], no_reclaim: bool) -> Result<Reply, Failure> {
+    let (views, back) = session.deleting(keeper, no_reclaim, || keeper.delete_snapshots(words))?;
+    let text = views.iter().map(|view| format!("snapshot {:?} deleted: {}\n", view.name, view.uuid)).collect();
+    let answer = json!({"snapshots": views.iter().map(json::snapshot).collect::<Vec<Value>>()});
+    Ok(Document::about(views.iter().map(|view| view.uuid), text, answer).given_back(back.as_ref()).into())
 }
 
-fn one(store: &Store, view: &SnapshotView) -> Result<Reply, Failure> {
-    Ok(Document::about([view.uuid], text::snapshot(view, &drive_names(store)?), json::snapshot(view)).into())
+fn one(keeper: &dyn Keeper, view: &SnapshotView) -> Result<Reply, Failure> {
+    Ok(Document::about([view.uuid], text::snapshot(view, &keeper.drive_names()?), json::snapshot(view)).into())
 }
 
 fn listed(views: &[SnapshotView], text: String) -> Document {

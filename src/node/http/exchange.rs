@@ -27,6 +27,9 @@ use uuid::Uuid;
 /// By what a client and the log know a request. One that a client sends means nothing.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// What failed below the API: more than the status says, for the command.
+pub const KIND: HeaderName = HeaderName::from_static("x-floe-kind");
+
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 
@@ -256,7 +259,7 @@ pub fn response(answer: Answer, method: &Method) -> Response<Reply> {
     let mut response = with_body(answer.status, kind, body.into(), method);
     let status = response.status();
     let headers = response.headers_mut();
-    for (name, value) in [(LOCATION, answer.location), (ALLOW, answer.allow)] {
+    for (name, value) in [(LOCATION, answer.location), (ALLOW, answer.allow), (KIND, answer.kind.map(str::to_owned))] {
         headers.extend(value.and_then(|value| HeaderValue::from_str(&value).ok()).map(|value| (name, value)));
     }
     if status == StatusCode::UNAUTHORIZED {

@@ -16,6 +16,7 @@ mod server;
 mod turn;
 mod wire;
 
+pub use exchange::KIND;
 pub use limits::{HEAD_BYTES_MIN, HttpLimits};
 pub use probes::MetricsAt;
 pub use server::{HttpOptions, HttpServer};

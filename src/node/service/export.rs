@@ -4,7 +4,7 @@ use crate::node::failure::Failure;
 use crate::node::service::blocks::{self, ZEROES};
 use crate::node::service::select::Image;
 use crate::units::BLOCK_LEN;
-use crate::{Drive, Result, Snapshot};
+use crate::{Drive, Snapshot};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
@@ -47,41 +47,68 @@ pub struct Stream<W> {
     position: u64,
 }
 
-impl Image {
+/// Something whose image can be had.
+pub trait Exportable {
     /// How long the image is.
     ///
     /// # Errors
-    /// `NotFound` if the drive was deleted.
-    pub fn size_bytes(&self) -> Result<u64> {
+    /// `NotFound` if the thing was deleted.
+    fn size_bytes(&self) -> Result<u64, Failure>;
+
+    /// Hands the image to `sink`; `progress` hears the offset that was reached.
+    ///
+    /// # Errors
+    /// `Corrupt` and `Io` from reading; `NoSpace`, `BrokenPipe` and `Io` from writing.
+    fn export(&self, sink: &mut dyn ImageSink, progress: &mut dyn FnMut(u64)) -> Result<Exported, Failure>;
+}
+
+impl Exportable for Image {
+    fn size_bytes(&self) -> Result<u64, Failure> {
         match self {
-            Self::Drive(drive) => drive.size_bytes(),
+            Self::Drive(drive) => Ok(drive.size_bytes()?),
             Self::Snapshot(snapshot) => Ok(snapshot.size_bytes()),
         }
     }
+
+    fn export(&self, sink: &mut dyn ImageSink, progress: &mut dyn FnMut(u64)) -> Result<Exported, Failure> {
+        let image_bytes = self.size_bytes()?;
+        let mut data_bytes = 0;
+        let mut take = |offset: u64, bytes: &[u8]| {
+            // The last block may reach beyond the image's end.
+            let len = usize::try_from(image_bytes.saturating_sub(offset)).map_or(bytes.len(), |rest| rest.min(bytes.len()));
+            hand(sink, offset, &bytes[..len])?;
+            data_bytes += len as u64;
+            progress(offset + len as u64);
+            Ok(())
+        };
+        match self {
+            Self::Drive(drive) => from_drive(drive, &mut take)?,
+            Self::Snapshot(snapshot) => from_snapshot(snapshot, &mut take)?,
+        }
+        end(sink, image_bytes)?;
+        progress(image_bytes);
+        Ok(Exported { image_bytes, data_bytes })
+    }
 }
 
-/// Hands the image to `sink`; `progress` hears the offset that was reached.
+/// Hands data to a sink.
 ///
 /// # Errors
-/// `Corrupt` and `Io` from reading; `NoSpace`, `BrokenPipe` and `Io` from writing.
-pub fn export(image: &Image, sink: &mut dyn ImageSink, progress: &mut dyn FnMut(u64)) -> Result<Exported, Failure> {
-    let image_bytes = image.size_bytes()?;
-    let mut data_bytes = 0;
-    let mut take = |offset: u64, bytes: &[u8]| {
-        // The last block may reach beyond the image's end.
-        let len = usize::try_from(image_bytes.saturating_sub(offset)).map_or(bytes.len(), |rest| rest.min(bytes.len()));
-        sink.data(offset, &bytes[..len]).map_err(|error| Failure::io("writing the image", error))?;
-        data_bytes += len as u64;
-        progress(offset + len as u64);
-        Ok(())
-    };
-    match image {
-        Image::Drive(drive) => from_drive(drive, &mut take)?,
-        Image::Snapshot(snapshot) => from_snapshot(snapshot, &mut take)?,
-    }
-    sink.end(image_bytes).map_err(|error| Failure::io("writing the image", error))?;
-    progress(image_bytes);
-    Ok(Exported { image_bytes, data_bytes })
+/// Those of the sink.
+pub fn hand(sink: &mut dyn ImageSink, offset: u64, bytes: &[u8]) -> Result<(), Failure> {
+    sink.data(offset, bytes).map_err(writing)
+}
+
+/// Tells a sink the end.
+///
+/// # Errors
+/// Those of the sink.
+pub fn end(sink: &mut dyn ImageSink, image_bytes: u64) -> Result<(), Failure> {
+    sink.end(image_bytes).map_err(writing)
+}
+
+fn writing(error: io::Error) -> Failure {
+    Failure::io("writing the image", error)
 }
 
 type Take<'a> = &'a mut dyn FnMut(u64, &[u8]) -> Result<(), Failure>;

@@ -110,7 +110,11 @@ fn mark_importing(drive: &Drive, importing: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-fn refuse_larger(image_bytes: u64, size_bytes: u64) -> Result<(), Failure> {
+/// An image that does not fit is refused.
+///
+/// # Errors
+/// `InvalidArgument`
+pub fn refuse_larger(image_bytes: u64, size_bytes: u64) -> Result<(), Failure> {
     if image_bytes <= size_bytes {
         return Ok(());
     }

@@ -15,6 +15,9 @@ use uuid::Uuid;
 /// Fewer digits are taken for a name only: they would soon fit several things.
 pub const UUID_PREFIX_DIGITS_MIN: usize = 8;
 
+/// Where the things of a store are, for people.
+const STORE: &str = "in this store";
+
 /// Something with an image.
 #[derive(Clone)]
 pub enum Image {
@@ -29,7 +32,7 @@ pub enum Image {
 /// # Errors
 /// `NotFound`, `Ambiguous`, and what reading names can raise.
 pub fn drive(store: &Store, word: &str) -> Result<Drive, Failure> {
-    one(word, "drive", drives(store)?)
+    one(word, "drive", STORE, drives(store)?)
 }
 
 /// The snapshot that `word` means.
@@ -37,7 +40,7 @@ pub fn drive(store: &Store, word: &str) -> Result<Drive, Failure> {
 /// # Errors
 /// As for [`drive`].
 pub fn snapshot(store: &Store, word: &str) -> Result<Snapshot, Failure> {
-    one(word, "snapshot", snapshots(store)?)
+    one(word, "snapshot", STORE, snapshots(store)?)
 }
 
 /// The drive or snapshot that `word` means.
@@ -47,7 +50,7 @@ pub fn snapshot(store: &Store, word: &str) -> Result<Snapshot, Failure> {
 pub fn image(store: &Store, word: &str) -> Result<Image, Failure> {
     let drives = drives(store)?.into_iter().map(|named| named.map(Image::Drive));
     let snapshots = snapshots(store)?.into_iter().map(|named| named.map(Image::Snapshot));
-    one(word, "drive or snapshot", drives.chain(snapshots).collect())
+    one(word, "drive or snapshot", STORE, drives.chain(snapshots).collect())
 }
 
 /// The bookmark that `word` means, and its drive.
@@ -64,7 +67,7 @@ pub fn bookmark(store: &Store, word: &str) -> Result<(Bookmark, Uuid), Failure> 
             bookmarks.push(Named { candidate, drive_name, handle: (bookmark, owner.candidate.uuid) });
         }
     }
-    one(word, "bookmark", bookmarks)
+    one(word, "bookmark", STORE, bookmarks)
 }
 
 /// The uuid of the drive that `word` means: one that lives, or one that was deleted and has left snapshots.
@@ -72,27 +75,43 @@ pub fn bookmark(store: &Store, word: &str) -> Result<(Bookmark, Uuid), Failure> 
 /// # Errors
 /// As for [`drive`].
 pub fn drive_or_deleted(store: &Store, word: &str) -> Result<Uuid, Failure> {
-    let mut found: Vec<_> = drives(store)?.into_iter().map(|named| named.map(|drive| drive.uuid())).collect();
-    let mut seen: HashSet<Uuid> = found.iter().map(|named| named.candidate.uuid).collect();
-    for snapshot in store.snapshots() {
-        let uuid = snapshot.drive_uuid();
-        if seen.insert(uuid) {
-            let candidate = Candidate { kind: "drive", uuid, name: String::new(), drive: None };
-            found.push(Named { candidate, drive_name: None, handle: uuid });
-        }
-    }
-    one(word, "drive", found)
+    let living = drives(store)?.into_iter().map(|named| named.map(|drive| drive.uuid())).collect();
+    one(word, "drive", STORE, with_deleted(living, store.snapshots().iter().map(Snapshot::drive_uuid)))
+}
+
+/// The drives that live, and those that snapshots were taken of: these are named by their uuids alone.
+pub fn with_deleted(mut drives: Vec<Named<Uuid>>, frozen: impl IntoIterator<Item = Uuid>) -> Vec<Named<Uuid>> {
+    let mut seen: HashSet<Uuid> = drives.iter().map(|named| named.candidate.uuid).collect();
+    drives.extend(frozen.into_iter().filter(|uuid| seen.insert(*uuid)).map(|uuid| Named::drive(uuid, String::new(), uuid)));
+    drives
 }
 
 /// A handle, and what it can be called.
-struct Named<H> {
+#[derive(Clone)]
+pub struct Named<H> {
     candidate: Candidate,
     drive_name: Option<String>,
     handle: H,
 }
 
 impl<H> Named<H> {
-    fn map<T>(self, change: impl FnOnce(H) -> T) -> Named<T> {
+    /// A drive.
+    pub fn drive(uuid: Uuid, name: String, handle: H) -> Self {
+        Self { candidate: Candidate { kind: "drive", uuid, name, drive: None }, drive_name: None, handle }
+    }
+
+    /// A snapshot of a drive, whose name is known if it lives.
+    pub fn snapshot(uuid: Uuid, name: String, drive: Uuid, drive_name: Option<String>, handle: H) -> Self {
+        Self { candidate: Candidate { kind: "snapshot", uuid, name, drive: Some(drive) }, drive_name, handle }
+    }
+
+    /// Its uuid and its name.
+    pub fn into_name(self) -> (Uuid, String) {
+        (self.candidate.uuid, self.candidate.name)
+    }
+
+    /// Called as before, by another handle.
+    pub fn map<T>(self, change: impl FnOnce(H) -> T) -> Named<T> {
         Named { candidate: self.candidate, drive_name: self.drive_name, handle: change(self.handle) }
     }
 
@@ -129,7 +148,11 @@ fn begins(uuid: Uuid, word: &str) -> bool {
     uuid.hyphenated().to_string().starts_with(&word) || uuid.simple().to_string().starts_with(&word)
 }
 
-fn one<H>(word: &str, what: &str, all: Vec<Named<H>>) -> Result<H, Failure> {
+/// The one of all that `word` means; `what` it is and `place` are for people.
+///
+/// # Errors
+/// `NotFound`, `Ambiguous`
+pub fn one<H>(word: &str, what: &str, place: &str, all: Vec<Named<H>>) -> Result<H, Failure> {
     let whole = Uuid::try_parse(word).ok();
     let is_whole = |named: &Named<H>| Some(named.candidate.uuid) == whole;
     let exact = all.iter().any(is_whole);
@@ -142,7 +165,7 @@ fn one<H>(word: &str, what: &str, all: Vec<Named<H>>) -> Result<H, Failure> {
             let hint = format!("no {what} is named {word:?}, and a uuid needs at least {UUID_PREFIX_DIGITS_MIN} of its digits");
             Err(Failure::new(FailureKind::NotFound, hint))
         }
-        0 => Err(Failure::new(FailureKind::NotFound, format!("no {what} {word:?} in this store"))),
+        0 => Err(Failure::new(FailureKind::NotFound, format!("no {what} {word:?} {place}"))),
         _ => Err(Failure::ambiguous(word, found.into_iter().map(|named| named.candidate).collect())),
     }
 }
@@ -151,11 +174,7 @@ fn drives(store: &Store) -> Result<Vec<Named<Drive>>, Failure> {
     let mut all = Vec::new();
     for drive in store.drives() {
         let Some(name) = present(drive.name())? else { continue };
-        all.push(Named {
-            candidate: Candidate { kind: "drive", uuid: drive.uuid(), name, drive: None },
-            drive_name: None,
-            handle: drive,
-        });
+        all.push(Named::drive(drive.uuid(), name, drive));
     }
     Ok(all)
 }
@@ -167,15 +186,14 @@ fn snapshots(store: &Store) -> Result<Vec<Named<Snapshot>>, Failure> {
     for snapshot in store.snapshots() {
         let Some(name) = present(snapshot.name())? else { continue };
         let drive = snapshot.drive_uuid();
-        let candidate = Candidate { kind: "snapshot", uuid: snapshot.uuid(), name, drive: Some(drive) };
-        all.push(Named { candidate, drive_name: names.get(&drive).cloned(), handle: snapshot });
+        all.push(Named::snapshot(snapshot.uuid(), name, drive, names.get(&drive).cloned(), snapshot));
     }
     Ok(all)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Candidate, Named, one};
+    use super::{Candidate, Named, STORE, one};
     use crate::node::failure::FailureKind;
     use uuid::Uuid;
 
@@ -195,7 +213,7 @@ mod tests {
             drive_name: Some((*drive).into()),
             handle: index,
         });
-        assert_eq!(one(word, "thing", all.collect()).map_err(|failure| failure.kind()), expected, "{word}");
+        assert_eq!(one(word, "thing", STORE, all.collect()).map_err(|failure| failure.kind()), expected, "{word}");
     }
 
     #[test]
