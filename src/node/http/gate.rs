@@ -57,12 +57,14 @@ impl Gate {
         let turn = Turn::wait(&self.places, place_of(from)).await;
         let (tell, told) = oneshot::channel();
         let job = move || {
-            // It lasts as long as the work, also if whoever asked goes away meanwhile.
-            let _turn = turn;
-            if !tell.is_closed() {
-                // He may have gone just now.
-                tell.send(look()).unwrap_or_default();
+            if tell.is_closed() {
+                return;
             }
+            let looked = look();
+            // It lasts as long as the work, also if whoever asked goes away meanwhile; who is told that the work is done may rely on it.
+            drop(turn);
+            // He may have gone just now.
+            tell.send(looked).unwrap_or_default();
         };
         self.jobs.send(Box::new(job)).ok()?;
         told.await.ok()
