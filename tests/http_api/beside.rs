@@ -259,3 +259,15 @@ fn schemas_say_which_fields_objects_have() {
     }
     world.finish();
 }
+
+#[test]
+fn more_than_can_be_counted_is_as_much_as_can_be() {
+    let mut world = World::new();
+    let largest = world.get("/capabilities/")["drives"]["dssd"]["max_size"].as_u64().expect("a number");
+    for name in ["d", "e", "f"] {
+        world.make_drive(name, largest);
+    }
+    let usage = format!(r#"{{"usage": {{"dssd": {{"using": {0}, "burst": {0}, "subscribed": 0}}}}}}"#, u64::MAX);
+    world.check(&[("GET /currentusage/", "", 200, &usage)]);
+    world.finish();
+}

@@ -110,10 +110,14 @@ impl Api {
     /// Bytes that an account uses, by class of storage: drives by their size, snapshots by what they hold beyond their drive.
     pub(super) fn using(&self, owner: Uuid) -> Result<BTreeMap<String, u64>> {
         let mut using: BTreeMap<String, u64> = BTreeMap::new();
+        // Sizes are only promised: some large drives are more than can be counted.
+        let mut add = |class: &str, bytes: u64| {
+            let sum = using.entry(class.to_owned()).or_default();
+            *sum = sum.saturating_add(bytes);
+        };
         for own in self.drives.of(owner) {
             if let Some(info) = present(own.handle.info())? {
-                *using.entry(own.attributes.storage_type().to_owned()).or_default() +=
-                    info.size_bytes + info.snapshots_allocated_bytes;
+                add(own.attributes.storage_type(), info.size_bytes.saturating_add(info.snapshots_allocated_bytes));
             }
         }
         // Those whose drive is there are in its sum.
@@ -121,7 +125,7 @@ impl Api {
             if Item::drive(&own.handle).is_none_or(|drive| self.drives.find(drive).is_none())
                 && let Some(bytes) = present(own.handle.allocated_size())?
             {
-                *using.entry(own.attributes.storage_type().to_owned()).or_default() += bytes;
+                add(own.attributes.storage_type(), bytes);
             }
         }
         Ok(using)
