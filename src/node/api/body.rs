@@ -115,11 +115,17 @@ pub fn text(object: &Object, field: &str) -> Result<Option<String>, Fault> {
 pub fn bytes(object: &Object, field: &str) -> Result<Option<u64>, Fault> {
     let number = match object.get(field) {
         None | Some(Value::Null) => return Ok(None),
-        Some(Value::Number(number)) => number.as_u64(),
+        Some(Value::Number(number)) => number.as_u64().or_else(|| number.as_f64().and_then(whole)),
         Some(Value::String(text)) => text.trim().parse().ok(),
         Some(_) => None,
     };
     number.map(Some).ok_or_else(|| Fault::invalid(field, "it is no number of bytes"))
+}
+
+/// `4096.0` is a whole number, too, for JSON and for many who write it; up to where all of them can be told apart.
+fn whole(number: f64) -> Option<u64> {
+    const EXACT_MAX: f64 = (1_u64 << f64::MANTISSA_DIGITS) as f64;
+    ((0.0..=EXACT_MAX).contains(&number) && number.fract() == 0.0).then_some(number as u64)
 }
 
 /// A yes or no, if it is there and not null.
@@ -172,11 +178,16 @@ mod tests {
 
     #[test]
     fn numbers_may_be_text() {
-        let body = object(br#"{"a": 12, "b": "1024000000", "c": -1, "d": 1.5, "e": null, "f": "x\u0000"}"#).expect("an object");
+        let body =
+            object(br#"{"a": 12, "b": "1024000000", "c": -1, "d": 1.5, "e": null, "f": "x\u0000", "g": 4096.0, "h": 1e300}"#)
+                .expect("an object");
         assert_eq!(bytes(&body, "a"), Ok(Some(12)));
         assert_eq!(bytes(&body, "b"), Ok(Some(1_024_000_000)));
+        assert_eq!(bytes(&body, "g"), Ok(Some(4096)));
         assert_eq!(bytes(&body, "e"), Ok(None));
         assert_eq!(bytes(&body, "z"), Ok(None));
-        assert!(bytes(&body, "c").is_err() && bytes(&body, "d").is_err() && text(&body, "f").is_err());
+        assert!(
+            bytes(&body, "c").is_err() && bytes(&body, "d").is_err() && bytes(&body, "h").is_err() && text(&body, "f").is_err()
+        );
     }
 }
