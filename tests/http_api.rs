@@ -10,6 +10,8 @@ mod clients;
 mod cloning;
 #[path = "http_api/conventions.rs"]
 mod conventions;
+#[path = "http_api/described.rs"]
+mod described;
 #[path = "http_api/documented.rs"]
 mod documented;
 #[path = "http_api/drives.rs"]

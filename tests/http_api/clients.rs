@@ -13,7 +13,7 @@ const ENVIRONMENT: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/clients/bin/pyt
 const HERE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients");
 
 /// A Python that has a package. Where tests must be complete, it has to be there.
-fn python_with(package: &str) -> Option<Command> {
+pub fn python_with(package: &str) -> Option<Command> {
     let python = if Path::new(ENVIRONMENT).exists() { ENVIRONMENT } else { "python3" };
     let found =
         Command::new(python).args(["-c", &format!("import {package}")]).output().is_ok_and(|output| output.status.success());

@@ -30,7 +30,7 @@ const WORDS: [&str; 12] = [
 ];
 
 /// The longest of them.
-const WORD_BYTES_MAX: usize = 4096;
+pub const WORD_BYTES_MAX: usize = 4096;
 
 /// `GET /profile/`
 pub fn profile(asked: &Asked<'_>) -> Result<Answer, Fault> {

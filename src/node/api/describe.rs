@@ -9,10 +9,10 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 /// The longest key of what an owner writes about a thing, in characters.
-const META_KEY_CHARS_MAX: usize = 32;
+pub const META_KEY_CHARS_MAX: usize = 32;
 
 /// The longest name, in bytes: the engine keeps no longer one.
-const NAME_BYTES_MAX: usize = 255;
+pub const NAME_BYTES_MAX: usize = 255;
 
 /// The uuid that a value names: itself, the `uuid` of an object, or the end of a URI.
 pub fn uuid_in(value: &Value) -> Option<Uuid> {

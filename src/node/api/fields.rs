@@ -2,6 +2,10 @@
 //!
 //! One table per kind: schemas of collections and the OpenAPI document are made of it.
 
+use super::account::WORD_BYTES_MAX;
+use super::describe::NAME_BYTES_MAX;
+use super::sharing::PERMISSION_NAMES;
+
 /// What a field holds.
 #[derive(Clone, Copy, Debug)]
 pub enum Shape {
@@ -9,6 +13,8 @@ pub enum Shape {
     Text,
     /// A whole number.
     Integer,
+    /// Bytes of a drive, which may be asked for as text, too.
+    Size,
     /// True or false.
     Flag,
     /// One of a few words.
@@ -21,6 +27,8 @@ pub enum Shape {
     List,
     /// A list of objects with these fields.
     Objects(&'static [Field]),
+    /// A list of accounts.
+    People,
     /// An object with these fields.
     Object(&'static [Field]),
     /// Another object: where it is found, and its uuid.
@@ -44,13 +52,30 @@ pub struct Field {
     pub readonly: bool,
     /// Must it be said when one is made?
     pub required: bool,
+    /// Does whoever says it say it in vain, whatever it is?
+    pub ignored: bool,
+    /// Can it be said only when one is made?
+    pub fixed: bool,
+    /// The most bytes of its text.
+    pub bytes_max: Option<usize>,
     /// What it is if nobody says it, as JSON.
     pub default: &'static str,
 }
 
 impl Field {
     const fn new(name: &'static str, shape: Shape, help: &'static str) -> Self {
-        Self { name, shape, help, nullable: false, readonly: false, required: false, default: NO_DEFAULT }
+        Self {
+            name,
+            shape,
+            help,
+            nullable: false,
+            readonly: false,
+            required: false,
+            ignored: false,
+            fixed: false,
+            bytes_max: None,
+            default: NO_DEFAULT,
+        }
     }
 
     const fn nullable(self) -> Self {
@@ -63,6 +88,18 @@ impl Field {
 
     const fn required(self) -> Self {
         Self { required: true, ..self }
+    }
+
+    const fn ignored(self) -> Self {
+        Self { ignored: true, ..self }
+    }
+
+    const fn fixed(self) -> Self {
+        Self { fixed: true, ..self }
+    }
+
+    const fn at_most(self, bytes: usize) -> Self {
+        Self { bytes_max: Some(bytes), ..self }
     }
 
     const fn or(self, default: &'static str) -> Self {
@@ -88,8 +125,8 @@ const MANY: &str = "Many related resources. Can be either a list of URIs or list
 const FILTERS: &[&str] = &["name", "name__contains", "tag", "uuid"];
 
 const META: Field = Field::new("meta", Shape::Texts, "User defined meta information").or("{}");
-const GRANTEES: Field = Field::new("grantees", Shape::List, DATA);
-const PERMISSIONS: Field = Field::new("permissions", Shape::List, DATA);
+const GRANTEES: Field = Field::new("grantees", Shape::List, DATA).ignored();
+const PERMISSIONS: Field = Field::new("permissions", Shape::List, DATA).ignored();
 const TAGS: Field = Field::new("tags", Shape::References, MANY);
 const URI: Field = Field::new("resource_uri", Shape::Text, "Unicode string data. Ex: \"Hello World\"").readonly().required();
 
@@ -98,10 +135,10 @@ pub const SNAPSHOT: Kind = Kind {
     name: "Snapshot",
     fields: &[
         Field::new("allocated_size", Shape::Integer, "Physical size of the snapshot").nullable().readonly().required(),
-        Field::new("drive", Shape::Reference, "Drive UUID").required().or("null"),
+        Field::new("drive", Shape::Reference, "Drive UUID").required().fixed().or("null"),
         GRANTEES,
         META,
-        Field::new("name", Shape::Text, "Optional human readable name of the snapshot").or("null"),
+        Field::new("name", Shape::Text, "Optional human readable name of the snapshot").at_most(NAME_BYTES_MAX).or("null"),
         Field::new("owner", Shape::Reference, "Owner of the snapshot").readonly().or("null"),
         PERMISSIONS,
         URI,
@@ -130,7 +167,7 @@ pub const DRIVE: Kind = Kind {
         Field::new("media", Shape::Word(&["cdrom", "disk"]), "Media representation type").required().or("null"),
         META,
         Field::new("mounted_on", Shape::References, "Servers on which this drive is mounted on").readonly(),
-        Field::new("name", Shape::Text, "Human readable name of the drive").required().or("null"),
+        Field::new("name", Shape::Text, "Human readable name of the drive").at_most(NAME_BYTES_MAX).required().or("null"),
         Field::new("owner", Shape::Reference, "Owner of the drive").readonly().or("null"),
         PERMISSIONS,
         Field::new("remote_snapshots", Shape::References, "Drive's Remote snapshots").readonly(),
@@ -150,10 +187,10 @@ pub const DRIVE: Kind = Kind {
             "Runtime information",
         )
         .readonly(),
-        Field::new("size", Shape::Integer, "Size of the drive in bytes").required().or("null"),
+        Field::new("size", Shape::Size, "Size of the drive in bytes").required().or("null"),
         Field::new("snapshots", Shape::References, "Drive's snapshots, newest first").readonly(),
         Field::new("status", Shape::Text, "Status of the drive.").readonly().required(),
-        Field::new("storage_type", Shape::Word(&super::quota::STORAGE_TYPES), "Underlying storage").or("null"),
+        Field::new("storage_type", Shape::Word(&super::quota::STORAGE_TYPES), "Underlying storage").fixed().or("null"),
         TAGS,
         Field::new("uuid", Shape::Text, "UUID of the drive").readonly().required().or("null"),
     ],
@@ -180,7 +217,7 @@ pub const TAG: Kind = Kind {
     name: "Tag",
     fields: &[
         META,
-        Field::new("name", Shape::Text, "Human readable name of the tag").required().or("null"),
+        Field::new("name", Shape::Text, "Human readable name of the tag").at_most(NAME_BYTES_MAX).required().or("null"),
         Field::new("owner", Shape::Reference, "Owner of the tag").readonly().or("null"),
         URI,
         Field::new("resources", Shape::References, "What has the tag"),
@@ -193,14 +230,16 @@ pub const TAG: Kind = Kind {
 pub const ACL: Kind = Kind {
     name: "Acl",
     fields: &[
-        Field::new("grantees", Shape::List, "Accounts that the permissions are granted to, by uuid or email").or("[]"),
+        Field::new("grantees", Shape::People, "Accounts that the permissions are granted to, by uuid or email").or("[]"),
         META,
-        Field::new("name", Shape::Text, "Human readable name of the ACL").required().or("null"),
+        Field::new("name", Shape::Text, "Human readable name of the ACL").at_most(NAME_BYTES_MAX).required().or("null"),
         Field::new("owner", Shape::Reference, "Owner of the ACL").readonly().or("null"),
         URI,
         Field::new(
             "rules",
-            Shape::Objects(&[Field::new("permission", Shape::Text, "LIST, EDIT, CLONE, ATTACH and others").required()]),
+            Shape::Objects(&[
+                Field::new("permission", Shape::Word(&PERMISSION_NAMES), "LIST, EDIT, CLONE, ATTACH and others").required()
+            ]),
             "Permissions that are granted",
         )
         .or("[]"),
@@ -246,29 +285,29 @@ pub const SERVER: Kind =
 pub const PROFILE: Kind = Kind {
     name: "Profile",
     fields: &[
-        Field::new("address", Shape::Text, "Street and number"),
+        Field::new("address", Shape::Text, "Street and number").at_most(WORD_BYTES_MAX),
         Field::new(
             "clone_naming",
             Shape::Word(&["NONE", "COUNTER", "DATE", "TIMESTAMP"]),
             "How clones are named that nobody gives a name",
         )
         .or("\"NONE\""),
-        Field::new("company", Shape::Text, "Company"),
-        Field::new("country", Shape::Text, "Country"),
+        Field::new("company", Shape::Text, "Company").at_most(WORD_BYTES_MAX),
+        Field::new("country", Shape::Text, "Country").at_most(WORD_BYTES_MAX),
         Field::new("currency", Shape::Text, "Currency of the account").readonly(),
         Field::new("email", Shape::Text, "By what the account logs in").readonly(),
-        Field::new("first_name", Shape::Text, "First name"),
-        Field::new("language", Shape::Text, "Language"),
-        Field::new("last_name", Shape::Text, "Last name"),
+        Field::new("first_name", Shape::Text, "First name").at_most(WORD_BYTES_MAX),
+        Field::new("language", Shape::Text, "Language").at_most(WORD_BYTES_MAX),
+        Field::new("last_name", Shape::Text, "Last name").at_most(WORD_BYTES_MAX),
         META,
-        Field::new("my_notes", Shape::Text, "Notes"),
-        Field::new("nickname", Shape::Text, "Nickname"),
-        Field::new("phone", Shape::Text, "Phone"),
-        Field::new("postcode", Shape::Text, "Postcode"),
+        Field::new("my_notes", Shape::Text, "Notes").at_most(WORD_BYTES_MAX),
+        Field::new("nickname", Shape::Text, "Nickname").at_most(WORD_BYTES_MAX),
+        Field::new("phone", Shape::Text, "Phone").at_most(WORD_BYTES_MAX),
+        Field::new("postcode", Shape::Text, "Postcode").at_most(WORD_BYTES_MAX),
         Field::new("signup_time", Shape::Text, "When the account was made").readonly(),
         Field::new("state", Shape::Text, "State of the account").readonly(),
-        Field::new("title", Shape::Text, "Title"),
-        Field::new("town", Shape::Text, "Town"),
+        Field::new("title", Shape::Text, "Title").at_most(WORD_BYTES_MAX),
+        Field::new("town", Shape::Text, "Town").at_most(WORD_BYTES_MAX),
         Field::new("uuid", Shape::Text, "UUID of the account").readonly(),
     ],
     filters: &[],

@@ -78,12 +78,12 @@ fn rows(page: &mut String, prefix: &str, fields: &[Field]) {
     for field in fields {
         let holds = match field.shape {
             Shape::Text => "text".to_owned(),
-            Shape::Integer => "whole number".to_owned(),
+            Shape::Integer | Shape::Size => "whole number".to_owned(),
             Shape::Flag => "true or false".to_owned(),
             Shape::Word(words) => words.join(", "),
             Shape::Texts => "texts under keys".to_owned(),
             Shape::Any | Shape::Object(_) => "object".to_owned(),
-            Shape::List | Shape::Objects(_) => "list".to_owned(),
+            Shape::List | Shape::Objects(_) | Shape::People => "list".to_owned(),
             Shape::Reference => "uuid".to_owned(),
             Shape::References => "uuids".to_owned(),
         };

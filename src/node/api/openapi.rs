@@ -2,6 +2,7 @@
 //!
 //! The document is made of the table of routes and the tables of fields, so it cannot say what the API does not do.
 
+use super::describe::META_KEY_CHARS_MAX;
 use super::fault::Fault;
 use super::fields::{
     ACL, BALANCE, CAPABILITIES, CLONE, DRIVE, DRIVE_IN_SHORT, Field, JOB, Kind, LOCATION, PROFILE, SERVER, SNAPSHOT, Shape, TAG,
@@ -9,8 +10,9 @@ use super::fields::{
 };
 use super::manual::named;
 use super::page::LIMIT_DEFAULT;
+use super::quota::SIZE_GRANULE_BYTES;
 use super::routes::{Asked, Gives, Method, ROUTES, Takes};
-use super::{Answer, BASE, IMAGE};
+use super::{Answer, BASE, IMAGE, Limits};
 use serde_json::{Map, Value, json};
 
 /// Where the document is.
@@ -45,7 +47,11 @@ pub fn openapi() -> Value {
     }
     let mut schemas = Map::new();
     for kind in KINDS {
-        schemas.insert(kind.name.into(), object_of(kind.fields, Side::Answer, kind.name == CLONE.name));
+        let whole = object_of(kind.fields, Side::Answer, kind.name == CLONE.name);
+        let mut part = whole.clone();
+        part.as_object_mut().expect("a schema is an object").shift_remove("required");
+        schemas.insert(kind.name.into(), whole);
+        schemas.insert(part_of(kind), part);
     }
     schemas.insert("Errors".into(), errors());
     json!({
@@ -88,7 +94,7 @@ fn parameters(path: &str, method: &Method) -> Vec<Value> {
         |name: &str, schema: Value, what: &str| json!({"name": name, "in": "query", "schema": schema, "description": what});
     let mut parameters = Vec::new();
     if let Gives::Page(kind) = method.gives {
-        let number = |default: usize| json!({"type": "integer", "minimum": 0, "maximum": u32::MAX, "default": default});
+        let number = |default: usize| json!({"type": "integer", "minimum": 0, "maximum": usize::MAX, "default": default});
         parameters.push(query("limit", number(LIMIT_DEFAULT), "Objects on the page; 0 for all"));
         parameters.push(query("offset", number(0), "Objects before the page"));
         parameters.push(query("fields", json!({"type": "string"}), "The fields that are wanted, parted by commas"));
@@ -135,12 +141,13 @@ fn parameters(path: &str, method: &Method) -> Vec<Value> {
 }
 
 fn responses(method: &Method) -> Value {
-    let reference = |kind: &Kind| json!({"$ref": format!("#/components/schemas/{}", kind.name)});
+    let schema = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
+    let reference = |kind: &Kind| schema(kind.name);
     let wrapped = |kind: &Kind| json!({"type": "object", "required": ["objects"], "properties": {"objects": {"type": "array", "items": reference(kind)}}});
     let bytes = json!({IMAGE: {"schema": {"type": "string", "format": "binary"}}});
     let (status, schema) = match method.gives {
         Gives::Nothing => ("204", None),
-        Gives::Page(kind) => ("200", Some(page(reference(kind)))),
+        Gives::Page(kind) => ("200", Some(page(schema(&part_of(kind))))),
         Gives::One(kind) => ("200", Some(reference(kind))),
         Gives::Made(kind) => ("201", Some(wrapped(kind))),
         Gives::Accepted(kind) => ("202", Some(wrapped(kind))),
@@ -169,7 +176,11 @@ fn responses(method: &Method) -> Value {
     responses
 }
 
-/// Fields that were asked for cut the objects of a page down: nothing is certain to be there.
+/// What a page has of an object: of its fields those that were asked for, so none is certain to be there.
+fn part_of(kind: &Kind) -> String {
+    format!("{}Part", kind.name)
+}
+
 fn page(item: Value) -> Value {
     let count = json!({"type": "integer", "minimum": 0});
     json!({
@@ -181,7 +192,7 @@ fn page(item: Value) -> Value {
                 "required": ["limit", "offset", "total_count"],
                 "properties": {"limit": count, "offset": count, "total_count": count},
             },
-            "objects": {"type": "array", "items": {"anyOf": [item, {"type": "object"}]}},
+            "objects": {"type": "array", "items": item},
         },
     })
 }
@@ -198,8 +209,9 @@ fn body(takes: Takes) -> Option<Value> {
         Takes::Image | Takes::PartOfImage => {
             return Some(json!({"required": true, "content": {IMAGE: {"schema": {"type": "string", "format": "binary"}}}}));
         }
-        Takes::Changes(kind) => (object_of(kind.fields, Side::Change, false), true),
-        Takes::Action(kind) => (object_of(kind.fields, Side::Change, false), false),
+        // Without a body nothing is changed.
+        Takes::Changes(kind) => (object_of(kind.fields, Side::Change, false), false),
+        Takes::Action(kind) => (object_of(kind.fields, Side::Action, false), false),
         Takes::Uuids => {
             let uuid =
                 json!({"type": "object", "required": ["uuid"], "properties": {"uuid": {"type": "string", "format": "uuid"}}});
@@ -216,10 +228,15 @@ enum Side {
     Answer,
     Creation,
     Change,
+    Action,
 }
 
 fn object_of(fields: &[Field], side: Side, clone: bool) -> Value {
-    let written = |field: &&Field| side == Side::Answer || !field.readonly;
+    let written = |field: &&Field| match side {
+        Side::Answer => true,
+        Side::Creation | Side::Action => !field.readonly && !field.ignored,
+        Side::Change => !field.readonly && !field.ignored && !field.fixed,
+    };
     let mut properties: Map<String, Value> =
         fields.iter().filter(written).map(|field| (field.name.to_owned(), schema(field, side))).collect();
     if clone {
@@ -230,7 +247,7 @@ fn object_of(fields: &[Field], side: Side, clone: bool) -> Value {
         .filter(|field| match side {
             Side::Answer => true,
             Side::Creation => field.required && !field.readonly,
-            Side::Change => false,
+            Side::Change | Side::Action => false,
         })
         .map(|field| field.name)
         .collect();
@@ -243,29 +260,89 @@ fn object_of(fields: &[Field], side: Side, clone: bool) -> Value {
 
 fn schema(field: &Field, side: Side) -> Value {
     let mut schema = match field.shape {
-        Shape::Text => json!({"type": "string"}),
+        Shape::Text => text(field, side),
         Shape::Integer => json!({"type": "integer", "minimum": 0}),
+        Shape::Size => size(side),
         Shape::Flag => json!({"type": "boolean"}),
         Shape::Word(words) => json!({"type": "string", "enum": words}),
-        Shape::Texts => json!({"type": "object", "additionalProperties": {"type": "string"}}),
+        Shape::Texts => texts(side),
         Shape::Any => json!({"type": "object"}),
         Shape::List => json!({"type": "array"}),
+        // What is in a list is new, whatever is done with the list.
+        Shape::Objects(fields) if side != Side::Answer => {
+            json!({"type": "array", "items": object_of(fields, Side::Creation, false)})
+        }
         Shape::Objects(fields) => json!({"type": "array", "items": object_of(fields, side, false)}),
+        Shape::People => json!({"type": "array", "items": person(side)}),
         Shape::Object(fields) => object_of(fields, side, false),
         Shape::Reference => reference_on(side),
         Shape::References => json!({"type": "array", "items": reference_on(side)}),
     };
+    // Whoever asks may say of everything that it is nothing, but of what there must be.
+    let may_be_null = match side {
+        Side::Answer => field.nullable,
+        Side::Creation => !field.required,
+        Side::Change | Side::Action => true,
+    };
+    if may_be_null {
+        schema = json!({"anyOf": [schema, {"type": "null"}]});
+    }
     schema["description"] = field.help.into();
-    if field.nullable {
-        let kind = schema["type"].clone();
-        schema["type"] = json!([kind, "null"]);
+    schema
+}
+
+fn text(field: &Field, side: Side) -> Value {
+    let mut schema = json!({"type": "string"});
+    if side != Side::Answer {
+        schema["pattern"] = "^[^\\u0000]*$".into();
+        // Bytes, in truth: letters beyond ASCII have several.
+        if let Some(bytes_max) = field.bytes_max {
+            schema["maxLength"] = bytes_max.into();
+        }
+        if side == Side::Creation && field.required {
+            schema["minLength"] = 1.into();
+        }
     }
     schema
 }
 
+fn texts(side: Side) -> Value {
+    let mut schema = json!({"type": "object", "additionalProperties": {"type": "string"}});
+    if side != Side::Answer {
+        schema["propertyNames"] = json!({"maxLength": META_KEY_CHARS_MAX});
+    }
+    schema
+}
+
+/// As the node's limits are if nobody says other ones; sizes are rounded up.
+fn size(side: Side) -> Value {
+    if side == Side::Answer {
+        return json!({"type": "integer", "minimum": 0});
+    }
+    let limits = Limits::default();
+    let number = json!({"type": "integer", "minimum": limits.drive_bytes_min - (SIZE_GRANULE_BYTES - 1), "maximum": limits.drive_bytes_max});
+    json!({"anyOf": [number, {"type": "string", "pattern": "^[1-9][0-9]{4,17}$"}]})
+}
+
 /// Whoever asks may name an object by its uuid, its URI, or an object that has one.
 fn reference_on(side: Side) -> Value {
-    if side == Side::Answer { reference() } else { json!({"anyOf": [{"type": "string", "format": "uuid"}, reference()]}) }
+    if side == Side::Answer {
+        return reference();
+    }
+    let uuid = json!({"type": "string", "format": "uuid"});
+    json!({"anyOf": [uuid, {"type": "object", "required": ["uuid"], "properties": {"uuid": uuid}}]})
+}
+
+/// An account; whoever asks may name it by its uuid or by its email.
+fn person(side: Side) -> Value {
+    let email = json!({"type": "string"});
+    if side == Side::Answer {
+        let mut person = reference();
+        person["properties"]["email"] = json!({"anyOf": [email, {"type": "null"}]});
+        return person;
+    }
+    let by_email = json!({"type": "object", "required": ["email"], "properties": {"email": email}});
+    json!({"anyOf": [reference_on(side), by_email]})
 }
 
 fn reference() -> Value {

@@ -77,10 +77,10 @@ fn fields(fields: &[Field]) -> Map<String, Value> {
 fn described(field: &Field) -> Value {
     let kind = match field.shape {
         Shape::Text | Shape::Word(_) => "string",
-        Shape::Integer => "integer",
+        Shape::Integer | Shape::Size => "integer",
         Shape::Flag => "boolean",
         Shape::Texts | Shape::Any | Shape::Object(_) => "dict",
-        Shape::List | Shape::Objects(_) => "list",
+        Shape::List | Shape::Objects(_) | Shape::People => "list",
         Shape::Reference | Shape::References => "related",
     };
     let default: Value = serde_json::from_str(field.default).expect("a default is JSON");

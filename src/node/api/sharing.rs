@@ -39,6 +39,9 @@ pub enum Permission {
     Stop,
 }
 
+/// The names of all of them.
+pub const PERMISSION_NAMES: [&str; 8] = ["ATTACH", "CLONE", "DELETE", "EDIT", "LIST", "OPEN_VNC", "START", "STOP"];
+
 impl Permission {
     /// The one of that name.
     pub fn named(name: &str) -> Option<Self> {
@@ -212,5 +215,17 @@ impl<H: Item> Filtered for Seen<'_, H> {
 
     fn drive(&self) -> Option<Uuid> {
         self.own.handle.drive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PERMISSION_NAMES, Permission};
+
+    #[test]
+    fn permissions_have_the_names_that_are_described() {
+        for name in PERMISSION_NAMES {
+            assert_eq!(Permission::named(name).map(Permission::name).as_deref(), Some(name));
+        }
     }
 }
