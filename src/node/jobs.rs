@@ -291,10 +291,8 @@ impl Jobs {
     fn forget(&self) -> Result<(), Failure> {
         let limit = Timestamp::now().before(REMEMBERED);
         let old = |job: &Job| job.state != JobState::Started && job.modified < limit;
-        if self.records.any(old) {
-            for (uuid, _) in self.records.some(old) {
-                self.records.delete(uuid)?;
-            }
+        for (uuid, _) in self.records.some(old) {
+            self.records.delete(uuid)?;
         }
         Ok(())
     }

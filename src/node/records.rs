@@ -81,12 +81,6 @@ impl<T: Record> Records<T> {
         self.kept.read().by_order.values().filter(|(_, record)| wanted(record)).cloned().collect()
     }
 
-    /// Is there one that is wanted?
-    #[must_use]
-    pub fn any(&self, wanted: impl Fn(&T) -> bool) -> bool {
-        self.kept.read().by_order.values().any(|(_, record)| wanted(record))
-    }
-
     /// The one of that uuid.
     #[must_use]
     pub fn find(&self, uuid: Uuid) -> Option<T> {

@@ -226,12 +226,7 @@ fn delete_all(asked: &Asked<'_>, uuids: &[Uuid]) -> Result<Answer, Fault> {
         let snapshots = snapshots.iter().filter_map(|uuid| api.snapshots.remove(*uuid)).collect();
         (uuids.iter().filter_map(|uuid| api.drives.remove(*uuid)).collect(), snapshots)
     };
-    let result = asked.run(Operation::DriveDelete, wire::uris("drives", uuids), steps);
-    if result.is_err() {
-        api.put_back(&api.drives, drives)?;
-        api.put_back(&api.snapshots, snapshots)?;
-    }
-    result.map(|()| Answer::nothing())
+    asked.delete(Operation::DriveDelete, wire::uris("drives", uuids), steps, drives, snapshots)
 }
 
 /// `POST /drives/{uuid}/action/?do=clone`, `?do=resize`

@@ -8,10 +8,11 @@ use super::describe::{uuid_in, uuid_of};
 use super::fault::{ErrorType, Fault};
 use super::fields::{self, Kind};
 use super::sharing::View;
-use super::shelf::{Item, Own};
+use super::shelf::{Item, Own, Taken};
 use super::{Answer, Api, BASE, Call, account, acls, drives, jobs, openapi, place, schema, snapshots, tags};
 use crate::node::accounts::Account;
 use crate::node::jobs::{Job, Operation, Step};
+use crate::{Drive, Snapshot};
 use std::borrow::Cow;
 use uuid::Uuid;
 
@@ -106,6 +107,26 @@ impl Asked<'_> {
             [step] => Ok(self.api.jobs.step(step)?),
             _ => self.run_as(Uuid::new_v4(), operation, resources, steps),
         }
+    }
+
+    /// Deletes what was taken off its shelf; what is still there afterwards is shown again.
+    ///
+    /// # Errors
+    /// Those of the steps.
+    pub fn delete(
+        &self,
+        operation: Operation,
+        resources: Vec<String>,
+        steps: Vec<Step>,
+        drives: Vec<Taken<Drive>>,
+        snapshots: Vec<Taken<Snapshot>>,
+    ) -> Result<Answer, Fault> {
+        let result = self.run(operation, resources, steps);
+        if result.is_err() {
+            self.api.put_back(&self.api.drives, drives)?;
+            self.api.put_back(&self.api.snapshots, snapshots)?;
+        }
+        result.map(|()| Answer::nothing())
     }
 
     /// Does steps as a job that can be asked for by its uuid.

@@ -171,11 +171,7 @@ fn delete_all(asked: &Asked<'_>, uuids: &[Uuid]) -> Result<Answer, Fault> {
         uuids.iter().filter_map(|uuid| api.snapshots.remove(*uuid)).collect()
     };
     let steps = uuids.iter().map(|uuid| Step::DeleteSnapshot { snapshot: *uuid }).collect();
-    let result = asked.run(Operation::SnapshotDelete, wire::uris("snapshots", uuids), steps);
-    if result.is_err() {
-        api.put_back(&api.snapshots, taken)?;
-    }
-    result.map(|()| Answer::nothing())
+    asked.delete(Operation::SnapshotDelete, wire::uris("snapshots", uuids), steps, Vec::new(), taken)
 }
 
 /// `POST /snapshots/{uuid}/action/?do=clone`
