@@ -59,11 +59,13 @@ pub struct Workload {
     dice: Dice,
     shape: Shape,
     names: u64,
+    /// Never several operations at once, so that what is chosen follows from the model alone, not from what is free in the store.
+    pub is_alone: bool,
 }
 
 impl Workload {
     pub fn new(shape: Shape, dice: Dice) -> Self {
-        Self { dice, shape, names: 0 }
+        Self { dice, shape, names: 0, is_alone: false }
     }
 
     /// What a run begins with, before it is recorded.
@@ -110,7 +112,7 @@ impl Workload {
             69..74 => Step::Do(Operation::Reclaim { budget: self.dice.within(1..40) }),
             74..78 => Step::Do(self.describing(model)?),
             78..86 => Step::Do(Operation::Flush),
-            86..92 => self.meanwhile(runner)?,
+            86..92 if !self.is_alone => self.meanwhile(runner)?,
             92..94 => Step::Reopen,
             94..96 if runner.held() < HELD_MAX => Step::Hold { snapshot: self.snapshot(model)?.uuid },
             96 if runner.held() > 0 => Step::LetGo,

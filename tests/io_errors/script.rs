@@ -128,12 +128,12 @@ impl Base {
         let mut dice = Dice::new(seed);
         let shape = Shape::of(seed);
         let mut runner = Runner::create(shape.settings(&mut dice))?;
-        let mut workload = Workload::new(shape, dice);
+        let mut workload = alone(shape, dice);
         for step in workload.first_steps(&runner.state().model) {
             runner.step(&step)?;
         }
         for _ in 0..WARM_UP {
-            let step = alone(workload.next(&runner));
+            let step = workload.next(&runner);
             runner.step_if_it_fits(&step)?;
         }
         done("flush", runner.store().flush())?;
@@ -176,7 +176,7 @@ impl Base {
     /// The acts that are rehearsed, with 0, or others.
     pub fn script(&self, number: u64) -> Script {
         let mut dice = Dice::new(!self.seed ^ number << 32);
-        Script { workload: Workload::new(self.shape, Dice::new(dice.next())), dice, done: 0, last: Vec::new() }
+        Script { workload: alone(self.shape, Dice::new(dice.next())), dice, done: 0, last: Vec::new() }
     }
 }
 
@@ -228,7 +228,7 @@ impl Script {
             5 => return Act::Scrub,
             _ => {}
         }
-        match alone(self.workload.next(runner)) {
+        match self.workload.next(runner) {
             Step::Do(Operation::Check) => Act::Check,
             step => Act::Step(step),
         }
@@ -243,10 +243,9 @@ impl Script {
     }
 }
 
-/// Of two operations at once only the first: the other one would wait for locks that its own thread holds.
-fn alone(step: Step) -> Step {
-    match step {
-        Step::Meanwhile { outer, .. } => Step::Do(outer),
-        step => step,
-    }
+/// Of two operations at once one would wait for locks that its own thread holds.
+fn alone(shape: Shape, dice: Dice) -> Workload {
+    let mut workload = Workload::new(shape, dice);
+    workload.is_alone = true;
+    workload
 }
