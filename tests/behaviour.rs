@@ -16,3 +16,5 @@ mod picture;
 mod ranges;
 #[path = "behaviour/waiting.rs"]
 mod waiting;
+#[path = "behaviour/whole.rs"]
+mod whole;

@@ -212,6 +212,65 @@ fn a_store_whose_metadata_is_full_can_be_emptied() {
     });
 }
 
+/// A drive's own blocks, each at a place of its own, which long writes would gladly put side by side (they may, as long as nobody is
+/// refused for it).
+fn create_scattered(world: &mut World, blocks: u64) {
+    world.create_drive(blocks);
+    let last = world.drives.len() - 1;
+    for index in 0..blocks {
+        world.write(last, index * 37 % blocks, 1);
+    }
+}
+
+#[test]
+fn a_drive_that_fills_the_store_is_overwritten_for_ever() {
+    // From one that leaves little room to one that leaves none.
+    for blocks in [130, 200, 222, 230, 240, 255, 256, 257, 300] {
+        with_store(StoreOptions::CAPACITY_MIN, blocks, |world| {
+            create_scattered(world, blocks);
+            world.flush();
+            let held: Vec<u64> = (0..blocks).filter(|block| world.drives[0].1[*block as usize] > 0).collect();
+            let (first, end) = (held[0], held[held.len() - 1] + 1);
+            for turn in 0..60 {
+                let from = first + world.random(end - first);
+                let until = (from + 16 + world.random(200)).min(end);
+                let is_whole = (from..until).all(|block| world.drives[0].1[block as usize] > 0);
+                if is_whole {
+                    assert!(world.write(0, from, until - from), "{blocks} blocks, turn {turn}: its own blocks were refused");
+                }
+                if world.random(3) == 0 {
+                    world.flush();
+                }
+            }
+            world.compare();
+            world.reopen();
+            world.compare();
+            world.empty();
+        });
+    }
+}
+
+#[test]
+fn long_writes_over_own_blocks_fit_when_the_metadata_is_full() {
+    with_store(StoreOptions::CAPACITY_MIN, 11, |world| {
+        create_scattered(world, 100);
+        for length in [MEBIBYTE as usize, 70_000, 1025, 0] {
+            while world.set_note(usize::MAX, length) {}
+        }
+        assert!(
+            !world.snapshot(0, 1000) && world.store.usage().free_bytes > 100 * BLOCK as u64,
+            "it is the metadata that is full"
+        );
+        for _ in 0..20 {
+            assert!(world.write(0, 0, 100), "its own blocks were refused");
+            world.flush();
+        }
+        world.compare();
+        world.reopen();
+        world.compare();
+    });
+}
+
 #[test]
 fn notes_fill_a_store_and_are_deleted_when_it_is_full() {
     with_store(StoreOptions::CAPACITY_MIN, 9, |world| {

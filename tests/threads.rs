@@ -34,7 +34,7 @@ use workers::{World, bytes_of_drive, expect_clean};
 
 const SEED: u64 = 20_261_122;
 const SECONDS: u64 = 8;
-const LAYOUT: Layout = Layout { drives: 2, writers: 3, own: 12, shared: 2 };
+const LAYOUT: Layout = Layout { drives: 2, writers: 3, own: 20, shared: 2 };
 const LARGE: u64 = 512 << 20;
 /// So little that writers commit now and then.
 const DIRTY_BYTES_MAX: usize = 1 << 20;

@@ -75,13 +75,44 @@ impl Catalog {
     /// `Corrupt` if a page cannot be read.
     pub fn next_extent(&self, table: &Root, from: LogicalBlock) -> Result<Option<Extent>> {
         let extent = table::next(&self.set, table, from)?;
-        if let Some((first, blocks)) = extent.and_then(|extent| Some((extent.physical?, extent.blocks))) {
-            let end = first.plus(u64::from(blocks));
-            if !group::are_places(first, blocks) || !self.set.reaches(end) {
-                return Err(Error::corrupt(format!("no data can be in blocks {first} to {end}")));
-            }
+        if let Some(extent) = &extent {
+            self.check_place(extent)?;
         }
         Ok(extent)
+    }
+
+    /// The extents of a table that reach into `range`, whole and in order.
+    ///
+    /// # Errors
+    /// As [`Catalog::next_extent`].
+    pub fn extents_in(&self, table: &Root, range: Range<LogicalBlock>) -> Result<Vec<Extent>> {
+        let mut extents = Vec::new();
+        let Some(first) = self.next_extent(table, range.start)?.filter(|first| first.logical < range.end) else {
+            return Ok(extents);
+        };
+        extents.push(first);
+        if first.end() >= range.end {
+            return Ok(extents);
+        }
+        self.walk(table, first.end(), &mut |extent| {
+            if extent.logical >= range.end {
+                return Ok(std::ops::ControlFlow::Break(()));
+            }
+            self.check_place(&extent)?;
+            extents.push(extent);
+            Ok(std::ops::ControlFlow::Continue(()))
+        })?;
+        Ok(extents)
+    }
+
+    /// Can there be data where the extent says?
+    fn check_place(&self, extent: &Extent) -> Result<()> {
+        let Some(first) = extent.physical else { return Ok(()) };
+        let end = first.plus(u64::from(extent.blocks));
+        if group::are_places(first, extent.blocks) && self.set.reaches(end) {
+            return Ok(());
+        }
+        Err(Error::corrupt(format!("no data can be in blocks {first} to {end}")))
     }
 
     /// Walks a table in order.

@@ -1,7 +1,7 @@
 //! How is a live drive read and written while others do the same?
 
 use std::cell::Cell;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use crate::canary::{self, Canary};
 use crate::catalog::{Catalog, NewRun, ReclaimStep, Version, check_size};
@@ -233,8 +233,9 @@ impl Engine {
     /// takes new space, so it is done together with the cut: a full store refuses both.
     fn cut_shared_block(&self, drive: ObjectId, size_bytes: u64) -> Result<()> {
         let mut target = LiveTarget::new(self, drive);
-        let (lies, _) = target.lies_at(LogicalBlock::holding(size_bytes), 1)?;
-        if !size_bytes.is_multiple_of(BLOCK_BYTES) && matches!(lies, Lies::Shared { .. }) {
+        let cut = LogicalBlock::holding(size_bytes);
+        let is_shared = matches!(target.lies_in(cut..cut.plus(1))?[..], [(Lies::Shared { .. }, _)]);
+        if !size_bytes.is_multiple_of(BLOCK_BYTES) && is_shared {
             target.size_bytes = Some(size_bytes);
             self.with_space(|| io::write(&target, rest_of_block(size_bytes), size_bytes))?;
         }
@@ -350,29 +351,37 @@ impl Drop for LiveTarget<'_> {
     }
 }
 
+/// What an extent is to the drive whose image holds it.
+fn lies(head: &Version, extent: &Extent) -> Lies {
+    let Some(start) = extent.physical else { return Lies::Hole };
+    let settled = head.is_settled(extent.birth);
+    if extent.birth > head.floor || canary::makes(Canary::FrozenOverwritten) {
+        Lies::Alone { start, settled }
+    } else {
+        Lies::Shared { start, settled }
+    }
+}
+
 impl Target for LiveTarget<'_> {
-    fn lies_at(&self, from: LogicalBlock, most: u64) -> Result<(Lies, u64)> {
+    fn lies_in(&self, range: Range<LogicalBlock>) -> Result<Vec<(Lies, u64)>> {
+        // All of it under one lock: writers that change the map want it too.
         let catalog = self.engine.catalog.read();
         let (_, head) = catalog.head_of(self.drive)?;
-        let extent = self.engine.look_at(&catalog, |catalog| catalog.next_extent(&head.table, from))?;
-        let Some(extent) = extent else { return Ok((Lies::Hole, most)) };
-        if extent.logical > from {
-            return Ok((Lies::Hole, most.min(extent.logical.0 - from.0)));
-        }
-        let blocks = most.min(extent.end().0 - from.0);
-        let start = extent.physical.map(|block| block.plus(from.0 - extent.logical.0));
-        let lies = match start {
-            None => Lies::Hole,
-            Some(start) => {
-                let settled = head.is_settled(extent.birth);
-                if extent.birth > head.floor || canary::makes(Canary::FrozenOverwritten) {
-                    Lies::Alone { start, settled }
-                } else {
-                    Lies::Shared { start, settled }
-                }
+        let extents = self.engine.look_at(&catalog, |catalog| catalog.extents_in(&head.table, range.clone()))?;
+        let mut found = Vec::with_capacity(2 * extents.len() + 1);
+        let mut at = range.start;
+        for extent in extents {
+            if extent.logical > at {
+                found.push((Lies::Hole, extent.logical.0 - at.0));
             }
-        };
-        Ok((lies, blocks))
+            let piece = extent.part(at, range.end);
+            found.push((lies(head, &piece), u64::from(piece.blocks)));
+            at = piece.end();
+        }
+        if at < range.end {
+            found.push((Lies::Hole, range.end.0 - at.0));
+        }
+        Ok(found)
     }
 
     fn checksum(&self, block: PhysicalBlock) -> Result<Option<u32>> {
@@ -396,6 +405,10 @@ impl Target for LiveTarget<'_> {
 
     fn take(&self, most: u32) -> Result<(PhysicalBlock, u32)> {
         self.engine.space.take_data(most)
+    }
+
+    fn take_run(&self, wanted: RangeInclusive<u32>) -> Result<Option<(PhysicalBlock, u32)>> {
+        self.engine.space.take_run(wanted)
     }
 
     fn give_back(&self, start: PhysicalBlock, blocks: u32) -> Result<()> {

@@ -5,6 +5,7 @@
 
 mod ranges;
 mod read;
+mod stretch;
 mod write;
 
 pub use ranges::RangeLock;

@@ -1,15 +1,18 @@
 //! How do the bytes of a buffer get into an image?
 //!
-//! A block that is the drive's alone is overwritten where it lies. Any other goes to new space, unless it says what is there
-//! already (A3), or says nothing where nothing is. New blocks are written before anything is overwritten, so that a full
-//! store refuses a write before it has changed a byte (D7), and before the table names them, so that no reader sees them half.
+//! A block that is the drive's alone is overwritten where it lies, unless a long write makes a scattered image whole. Any other goes to
+//! new space, unless it says what is there already (A3), or says nothing where nothing is. New blocks are written before anything is
+//! overwritten, so that a full store refuses a write before it has changed a byte (D7), and before the table names them, so that no
+//! reader sees them half.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use crate::canary::{self, Canary};
 use crate::device::Device;
-use crate::error::{DeviceContext, Error, Result};
+use crate::error::{DeviceContext, Error, ErrorKind, Result};
 use crate::units::{BLOCK_BYTES, BLOCK_LEN, LogicalBlock, PhysicalBlock};
+
+use super::stretch::{LONG_BLOCKS, Run, STRETCH_BLOCKS, Stretch, append};
 
 /// What lies at a place of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,11 +53,11 @@ pub enum Change {
 
 /// The image that is written. The caller keeps other writers of the same blocks, and freezes, away.
 pub trait Target {
-    /// What lies at `from`, and for how many blocks, at most `most`, that goes on.
+    /// What lies in `range`, and for how many blocks each goes on, in order.
     ///
     /// # Errors
     /// `Corrupt` if the table cannot be read.
-    fn lies_at(&self, from: LogicalBlock, most: u64) -> Result<(Lies, u64)>;
+    fn lies_in(&self, range: Range<LogicalBlock>) -> Result<Vec<(Lies, u64)>>;
     /// The checksum that was stored with a block.
     ///
     /// # Errors
@@ -80,6 +83,11 @@ pub trait Target {
     /// # Errors
     /// `NoSpace`
     fn take(&self, most: u32) -> Result<(PhysicalBlock, u32)>;
+    /// Takes as many blocks that lie side by side as `wanted` says, if there is plenty of room and such a run is found soon.
+    ///
+    /// # Errors
+    /// `Corrupt` or `Io` from the device.
+    fn take_run(&self, wanted: RangeInclusive<u32>) -> Result<Option<(PhysicalBlock, u32)>>;
     /// Gives back blocks that were taken and not used.
     ///
     /// # Errors
@@ -121,19 +129,30 @@ pub fn write(target: &impl Target, buf: &[u8], offset: u64) -> Result<()> {
 /// # Errors
 /// As [`write`].
 pub fn write_parts(target: &impl Target, parts: &[(&[u8], u64)]) -> Result<()> {
-    let mut works: Vec<_> = parts.iter().map(|(buf, offset)| Work::new(target, buf, *offset)).collect();
-    let result = run(target, &mut works);
+    let works = || -> Vec<_> { parts.iter().map(|(buf, offset)| Work::new(target, buf, *offset)).collect() };
+    let mut first = works();
+    match attempt(target, &mut first, true) {
+        // What is done to make an image whole must not be why a write is refused.
+        Err(error) if error.kind() == ErrorKind::NoSpace && first.iter().any(|work| work.gathered) => {
+            attempt(target, &mut works(), false)
+        }
+        result => result,
+    }
+}
+
+fn attempt<T: Target>(target: &T, works: &mut [Work<'_, T>], may_gather: bool) -> Result<()> {
+    let result = run(target, works, may_gather);
     if result.is_err() {
-        for work in &mut works {
+        for work in works {
             work.give_back()?;
         }
     }
     result
 }
 
-fn run<T: Target>(target: &T, works: &mut [Work<'_, T>]) -> Result<()> {
+fn run<T: Target>(target: &T, works: &mut [Work<'_, T>], may_gather: bool) -> Result<()> {
     for work in &mut *works {
-        work.prepare()?;
+        work.prepare(may_gather)?;
     }
     let changes: Vec<Change> = works.iter().flat_map(|work| work.changes.iter().copied()).collect();
     if !changes.is_empty() {
@@ -145,12 +164,6 @@ fn run<T: Target>(target: &T, works: &mut [Work<'_, T>]) -> Result<()> {
     if changes.is_empty() { Ok(()) } else { target.change(&changes) }
 }
 
-/// The blocks of a write that go to new space.
-struct Redirected {
-    first: LogicalBlock,
-    blocks: u64,
-}
-
 type Bytes = [u8; BLOCK_LEN];
 
 struct Work<'a, T: Target> {
@@ -158,7 +171,7 @@ struct Work<'a, T: Target> {
     buf: &'a [u8],
     offset: u64,
     /// Runs of blocks for new space.
-    redirected: Vec<Redirected>,
+    redirected: Vec<Run>,
     /// Blocks that the buffer covers in part, merged with what lay there.
     edges: Vec<(LogicalBlock, Box<Bytes>)>,
     /// Runs that are overwritten where they lie.
@@ -166,31 +179,63 @@ struct Work<'a, T: Target> {
     changes: Vec<Change>,
     /// Extents and holes that the buffer covers.
     pieces: usize,
+    /// Blocks go to new space that could stay where they are.
+    gathered: bool,
 }
 
 impl<'a, T: Target> Work<'a, T> {
     fn new(target: &'a T, buf: &'a [u8], offset: u64) -> Self {
-        Self { target, buf, offset, redirected: Vec::new(), edges: Vec::new(), alone: Vec::new(), changes: Vec::new(), pieces: 0 }
+        Self {
+            target,
+            buf,
+            offset,
+            redirected: Vec::new(),
+            edges: Vec::new(),
+            alone: Vec::new(),
+            changes: Vec::new(),
+            pieces: 0,
+            gathered: false,
+        }
     }
 
     /// Finds out what becomes of each block, and writes those that go to new space.
-    fn prepare(&mut self) -> Result<()> {
+    fn prepare(&mut self, may_gather: bool) -> Result<()> {
         let end = LogicalBlock::at_or_after(self.offset + self.buf.len() as u64);
         let mut at = LogicalBlock::holding(self.offset);
         while at < end {
-            let (lies, blocks) = self.target.lies_at(at, end.0 - at.0)?;
+            let until = end.min(at.plus(STRETCH_BLOCKS));
+            let mut stretch = self.look_at(at..until)?;
+            at = until;
+            if may_gather
+                && let Some(runs) = stretch.made_whole()
+                && self.gather(runs)?
+            {
+                continue;
+            }
+            self.alone.append(&mut stretch.alone);
+            for run in stretch.redirected {
+                append(&mut self.redirected, run);
+            }
+        }
+        self.redirect()
+    }
+
+    fn look_at(&mut self, range: Range<LogicalBlock>) -> Result<Stretch> {
+        let mut stretch = Stretch::default();
+        let mut at = range.start;
+        for (lies, blocks) in self.target.lies_in(range)? {
             let next = at.plus(blocks);
             self.pieces += 1;
             match lies {
                 Lies::Alone { start, settled } => {
                     self.merge_edges(at..next, start, settled)?;
-                    self.alone.push((at..next, start));
+                    stretch.alone.push((at..next, start));
                 }
-                _ => self.sort_out(at..next, lies)?,
+                _ => self.sort_out(at..next, lies, &mut stretch)?,
             }
             at = next;
         }
-        self.redirect()
+        Ok(stretch)
     }
 
     /// Of a run that is overwritten where it lies, the first and the last block may keep some of their bytes: those must be right, for
@@ -221,7 +266,7 @@ impl<'a, T: Target> Work<'a, T> {
     }
 
     /// Decides for each block of a hole or of a shared run whether it stays, goes, or goes to new space.
-    fn sort_out(&mut self, range: Range<LogicalBlock>, lies: Lies) -> Result<()> {
+    fn sort_out(&mut self, range: Range<LogicalBlock>, lies: Lies, stretch: &mut Stretch) -> Result<()> {
         for index in 0..range.end.0 - range.start.0 {
             let block = range.start.plus(index);
             let old = match lies {
@@ -254,10 +299,7 @@ impl<'a, T: Target> Work<'a, T> {
             match decision {
                 Decision::Stays => {}
                 Decision::Goes => self.changes.push(Change::Unmap(block)),
-                Decision::New => match self.redirected.last_mut() {
-                    Some(run) if run.first.plus(run.blocks) == block => run.blocks += 1,
-                    _ => self.redirected.push(Redirected { first: block, blocks: 1 }),
-                },
+                Decision::New => append(&mut stretch.redirected, Run { first: block, blocks: 1 }),
             }
         }
         Ok(())
@@ -283,13 +325,33 @@ impl<'a, T: Target> Work<'a, T> {
         !self.target.keeps_zeroes() && is_zero(new)
     }
 
-    /// Writes all runs that go to new space.
+    /// Writes runs to one run of new space; `false` if there is none.
+    fn gather(&mut self, runs: Vec<Run>) -> Result<bool> {
+        let blocks = runs.iter().map(|run| run.blocks as u32).sum();
+        let Some((physical, _)) = self.target.take_run(blocks..=blocks)? else { return Ok(false) };
+        self.gathered = true;
+        let first = self.changes.len();
+        let mut taken = 0;
+        // All of it is noted before anything can fail, so that all of it is given back.
+        for run in runs {
+            self.changes.push(Change::Map { logical: run.first, physical: physical.plus(taken), blocks: run.blocks as u32 });
+            taken += run.blocks;
+        }
+        for change in &self.changes[first..] {
+            if let Change::Map { logical, physical, blocks } = *change {
+                self.write_new(logical, physical, blocks)?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Writes all runs that must go to new space.
     fn redirect(&mut self) -> Result<()> {
         for run in std::mem::take(&mut self.redirected) {
             let mut done = 0;
             while done < run.blocks {
                 let most = u32::try_from(run.blocks - done).unwrap_or(u32::MAX);
-                let (physical, blocks) = self.target.take(most)?;
+                let (physical, blocks) = self.take(most)?;
                 let logical = run.first.plus(done);
                 self.changes.push(Change::Map { logical, physical, blocks });
                 self.write_new(logical, physical, blocks)?;
@@ -297,6 +359,12 @@ impl<'a, T: Target> Work<'a, T> {
             }
         }
         Ok(())
+    }
+
+    fn take(&self, most: u32) -> Result<(PhysicalBlock, u32)> {
+        let long =
+            if u64::from(most) < LONG_BLOCKS { None } else { self.target.take_run(most.min(STRETCH_BLOCKS as u32)..=most)? };
+        long.map_or_else(|| self.target.take(most), Ok)
     }
 
     fn write_new(&self, logical: LogicalBlock, physical: PhysicalBlock, blocks: u32) -> Result<()> {

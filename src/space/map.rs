@@ -64,11 +64,15 @@ pub(super) struct Inner {
     pub set: WorkingSet,
     pub root: Root,
     pub store_blocks: u64,
-    pub groups: HashMap<u64, GroupState>,
+    pub groups: HashMap<u64, GroupState, PageHash>,
     /// Groups from this one on were never used.
     pub fresh: u64,
     pub data_window: Option<Window>,
     pub tree_window: Option<Window>,
+    /// Where the next long run is looked for, if the data window has none.
+    pub run_window: Option<Window>,
+    /// Nothing that was looked at has a long run; until something is released, nobody looks again.
+    pub no_runs: bool,
     /// Free tree pages that have space under them, at least.
     pub tree_ready: u32,
     /// Tree pages that writes were promised and may not have taken yet.
@@ -82,6 +86,8 @@ pub(super) struct Inner {
     pub tree_places: u64,
     /// Tree pages that were freed but may not be handed out yet.
     pub tree_held: u64,
+    /// The same of data blocks.
+    pub data_held: u64,
     /// Checksum pages that differ from their current slot, by `group * 32 + page`.
     pub checksums: HashMap<u64, Box<Page>, PageHash>,
     /// Checksum pages that a commit is writing to their current slot.
@@ -126,10 +132,12 @@ impl Space {
             set,
             root: state.groups,
             store_blocks: state.store_blocks,
-            groups: HashMap::new(),
+            groups: HashMap::default(),
             fresh,
             data_window: None,
             tree_window: None,
+            run_window: None,
+            no_runs: false,
             tree_ready: 0,
             promised: 0,
             broke_promise: false,
@@ -138,6 +146,7 @@ impl Space {
             tree_pages: state.tree_pages,
             tree_places: state.tree_places,
             tree_held: 0,
+            data_held: 0,
             checksums: HashMap::default(),
             checksums_sealed: HashMap::default(),
         };
@@ -258,8 +267,12 @@ impl Space {
             for run in runs {
                 if let Some(state) = inner.groups.get_mut(&run.group.0) {
                     state.let_go(run.start, run.count);
-                    if state.record.kind == GroupKind::Tree {
-                        inner.tree_held -= u64::from(run.count);
+                    match state.record.kind {
+                        GroupKind::Data => {
+                            inner.data_held -= u64::from(run.count);
+                            inner.no_runs = false;
+                        }
+                        GroupKind::Tree => inner.tree_held -= u64::from(run.count),
                     }
                 }
             }
@@ -278,6 +291,7 @@ impl Space {
     pub fn grow(&self, store_blocks: u64) -> Result<()> {
         let mut inner = self.inner.lock();
         inner.store_blocks = store_blocks;
+        inner.no_runs = false;
         for (group, state) in &mut inner.groups {
             state.places = Group(*group).places(store_blocks);
         }
@@ -335,6 +349,20 @@ impl Inner {
     }
 
     fn take(&mut self, kind: GroupKind, most: u32) -> Result<PlaceRun> {
+        let (window, start, count) = self.next_free(kind, most)?;
+        let state = self.groups.get_mut(&window.group.0).expect("a window's group is loaded");
+        let count = count.min(state.secured - start.0);
+        match kind {
+            GroupKind::Data => state.hold(start, count),
+            GroupKind::Tree => state.set_used(start, count),
+        }
+        let run = PlaceRun { group: window.group, start, count };
+        self.set_window(kind, Some(Window { group: window.group, next: Place(start.0 + count) }));
+        Ok(run)
+    }
+
+    /// The next free places, at most `most`, of which at least the first has space under it.
+    pub fn next_free(&mut self, kind: GroupKind, most: u32) -> Result<(Window, Place, u32)> {
         loop {
             let Some(window) = self.window(kind) else {
                 self.open_window(kind, None)?;
@@ -351,14 +379,7 @@ impl Inner {
                 self.secure_or_reuse(kind, window, start)?;
                 continue;
             }
-            let count = count.min(state.secured - start.0);
-            match kind {
-                GroupKind::Data => state.hold(start, count),
-                GroupKind::Tree => state.set_used(start, count),
-            }
-            let run = PlaceRun { group: window.group, start, count };
-            self.set_window(kind, Some(Window { group: window.group, next: Place(start.0 + count) }));
-            return Ok(run);
+            return Ok((window, start, count));
         }
     }
 
@@ -408,8 +429,9 @@ impl Inner {
             return Ok(());
         }
         state.hold(place, count);
-        if kind == GroupKind::Tree {
-            self.tree_held += u64::from(count);
+        match kind {
+            GroupKind::Data => self.data_held += u64::from(count),
+            GroupKind::Tree => self.tree_held += u64::from(count),
         }
         let working = self.set.working();
         let run = PlaceRun { group, start: place, count };

@@ -13,6 +13,7 @@ mod group_state;
 mod inventory;
 mod map;
 mod proven;
+mod run;
 mod seal;
 #[cfg(test)]
 mod tests;

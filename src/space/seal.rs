@@ -33,7 +33,7 @@ impl Space {
         inner.checksums_sealed.clear();
         if inner.groups.len() > REMEMBERED_MAX {
             inner.tree_ready = 0;
-            let windows = [inner.data_window, inner.tree_window];
+            let windows = [inner.data_window, inner.run_window, inner.tree_window];
             inner
                 .groups
                 .retain(|group, state| !state.is_clean() || windows.iter().flatten().any(|window| window.group.0 == *group));

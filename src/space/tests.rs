@@ -331,3 +331,58 @@ fn room_that_lies_scattered_is_found_on_a_full_file_system_or_the_change_does_no
     }
     assert!(!bench.space.broke_promise());
 }
+
+/// Frees every second block of the first `blocks` that were taken, and commits.
+fn leave_gaps(bench: &mut Bench, blocks: u64) -> PhysicalBlock {
+    let (first, count) = bench.take_and_use(blocks as u32);
+    assert_eq!(u64::from(count), blocks);
+    bench.commit();
+    (0..blocks).step_by(2).for_each(|index| bench.space.free_data(first.plus(index), 1).unwrap());
+    let freed_in = bench.commit();
+    bench.reopen();
+    bench.space.release(freed_in);
+    first
+}
+
+#[test]
+fn long_run_goes_past_short_gaps_and_short_ones_fill_them() {
+    let mut bench = Bench::new(3 * GROUP_BLOCKS);
+    let first = leave_gaps(&mut bench, 1000);
+    let run = bench.space.take_run(64..=64).unwrap().unwrap();
+    assert_eq!(run, (first.plus(1000), 64), "behind all gaps");
+    assert_eq!(bench.space.take_run(64..=100).unwrap().unwrap(), (first.plus(1064), 100), "as much as there is");
+    assert_eq!(bench.space.take_data(64).unwrap(), (first, 1));
+    assert_eq!(bench.space.take_data(64).unwrap(), (first.plus(2), 1));
+    // To the end of the group, and from its beginning again before another group is begun.
+    let last = Group::of(first).0 + 1;
+    let many: Vec<_> = (0..70).map(|_| bench.space.take_run(64..=64).unwrap().unwrap()).collect();
+    many.into_iter().chain([run]).for_each(|(start, count)| bench.space.give_back_data(start, count).unwrap());
+    let mut found = Vec::new();
+    while !found.contains(&run.0) {
+        let (start, _) = bench.space.take_run(64..=64).unwrap().expect("what was given back is free");
+        assert!(Group::of(start).0 < last, "{} runs were found and not what was given back", found.len());
+        found.push(start);
+    }
+}
+
+#[test]
+fn long_runs_leave_an_eighth_of_the_room_to_others() {
+    let mut bench = Bench::new(3 * GROUP_BLOCKS);
+    let room = bench.space.usage().free_blocks;
+    let mut taken = Vec::new();
+    while let Some((start, count)) = bench.space.take_run(64..=64).unwrap() {
+        bench.space.use_data(start, count).unwrap();
+        taken.push((start, count));
+    }
+    let free = bench.space.usage().free_blocks;
+    assert!((room / 8 - 64..=room / 8).contains(&free), "{free} of {room} blocks are left");
+    // What is freed is no room before it may be handed out.
+    taken.drain(..20).for_each(|(start, count)| bench.space.free_data(start, count).unwrap());
+    assert_eq!(bench.space.take_run(64..=64).unwrap(), None);
+    let freed_in = bench.commit();
+    assert_eq!(bench.space.take_run(64..=64).unwrap(), None);
+    bench.space.release(freed_in);
+    assert!(bench.space.take_run(64..=64).unwrap().is_some());
+    let free = bench.space.usage().free_blocks - 64;
+    assert_eq!(blocks(&bench.take_all_data()), free, "others get the rest");
+}

@@ -195,7 +195,7 @@ impl Inner {
     }
 
     /// Takes a group that nobody uses: one that never was used, or one of the other kind in which nothing is left.
-    fn claim(&mut self, kind: GroupKind) -> Result<Option<Group>> {
+    pub fn claim(&mut self, kind: GroupKind) -> Result<Option<Group>> {
         match self.claim_fresh(kind) {
             Ok(None) => self.claim_empty(kind),
             Err(full) if full.kind() == ErrorKind::NoSpace => self.claim_empty(kind)?.ok_or(full).map(Some),
@@ -204,7 +204,7 @@ impl Inner {
     }
 
     /// The first group from `start` on, then from 0 on, whose record and number of free places fit.
-    fn find_group(&self, start: u64, fits: impl Fn(Group, &GroupRecord, u32) -> bool) -> Result<Option<Group>> {
+    pub fn find_group(&self, start: u64, fits: impl Fn(Group, &GroupRecord, u32) -> bool) -> Result<Option<Group>> {
         let loaded = |range: Range<u64>| {
             let fitting = self
                 .groups
@@ -279,7 +279,7 @@ impl Inner {
             GroupKind::Data => GroupKind::Tree,
             GroupKind::Tree => GroupKind::Data,
         };
-        let windows = [self.data_window, self.tree_window];
+        let windows = [self.data_window, self.run_window, self.tree_window];
         let found = self.find_group(0, |group, record, free| {
             let in_use = windows.iter().flatten().any(|window| window.group == group);
             record.kind == other && free == group.places(self.store_blocks) && !in_use

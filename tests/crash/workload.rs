@@ -160,7 +160,7 @@ impl Workload {
         let (uuid, size) = (drive.uuid, drive.image.size);
         Some(match self.dice.within(0..20) {
             0..13 => {
-                let range = self.range(size);
+                let range = self.written_range(size);
                 let bytes = self.bytes(model, drive, &range);
                 Operation::Write { drive: uuid, offset: range.start, bytes }
             }
@@ -267,6 +267,15 @@ impl Workload {
 
     fn range(&mut self, size: u64) -> Range<u64> {
         let length = self.dice.within(0..5) * BLOCK + self.odd();
+        self.range_of(size, length)
+    }
+
+    /// Some are long enough to make a scattered image whole.
+    fn written_range(&mut self, size: u64) -> Range<u64> {
+        if !self.dice.once_in(6) {
+            return self.range(size);
+        }
+        let length = self.dice.within(16..70) * BLOCK + self.odd();
         self.range_of(size, length)
     }
 

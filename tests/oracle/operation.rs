@@ -311,7 +311,9 @@ pub fn runs(shape: Shape, steps: usize) -> impl Strategy<Value = (u64, Settings,
 impl Spot {
     /// The byte range meant on a drive of `size` bytes; never empty, never past the end.
     pub fn on(self, size: u64) -> Range<u64> {
-        self.with_length(size, u64::from(self.blocks) * BLOCK + u64::from(self.bytes))
+        // Some are long enough to make a scattered image whole.
+        let times = if self.block % 8 == 2 { 18 } else { 1 };
+        self.with_length(size, u64::from(self.blocks) * times * BLOCK + u64::from(self.bytes))
     }
 
     /// As [`Spot::on`], but longer: for operations that carry no bytes.

@@ -118,7 +118,9 @@ impl Writer {
         let Layout { writers, own, shared, .. } = self.layout;
         let (block, blocks) = match dice.below(own + shared) {
             // No run reaches into the next writer's blocks.
-            within if within < own => (self.number * own + within, (1 + dice.below(4)).min(own - within)),
+            within if within < own && dice.below(8) > 0 => (self.number * own + within, (1 + dice.below(4)).min(own - within)),
+            // Long enough to make a scattered image whole.
+            within if within < own => (self.number * own, own),
             within => (writers * own + within - own, 1),
         };
         let kind = match dice.below(8) {
@@ -126,8 +128,8 @@ impl Writer {
             1 => Kind::Discard,
             _ => Kind::Stamp,
         };
-        // Most writes are of one block.
-        let blocks = if kind == Kind::Stamp && dice.below(4) > 0 { 1 } else { blocks };
+        // Most writes that are not long are of one block.
+        let blocks = if kind == Kind::Stamp && blocks < own && dice.below(4) > 0 { 1 } else { blocks };
         Act { first: Place { drive, block }, blocks, kind }
     }
 
