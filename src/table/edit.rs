@@ -1,12 +1,13 @@
 //! How does a table change when blocks are written, or when they become holes?
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
-use super::lookup::{at_or_after, at_or_before, next};
+use super::lookup::next;
+use super::walk::walk;
 use crate::error::Result;
 use crate::format::entry::Extent;
 use crate::format::page::Root;
-use crate::tree::{Dropped, PagesMut, entries};
+use crate::tree::{Dropped, Pages, PagesMut, entries};
 use crate::units::{Epoch, LogicalBlock};
 
 /// Pages that changing one run of an image takes at most, besides some for the way down: `pieces` extents are put in or taken out.
@@ -30,45 +31,31 @@ pub fn insert<P: PagesMut>(
     let mut merged = extent;
     // What is left behind the end of the last extent that reaches into the range.
     let mut behind = None;
-
-    let before = match start.0.checked_sub(1) {
-        Some(block) => at_or_before(pages, &root, LogicalBlock(block))?,
-        None => None,
-    };
-    if let Some(before) = before.filter(|before| before.end() >= start) {
-        if before.end() > start {
-            removed.push(before.part(start, end));
-        }
-        if before.end() > end {
-            behind = Some(before.part(end, before.end()));
-        }
-        let rest = before.part(before.logical, start);
-        if rest.continues_with(&merged) {
-            merged = joined(&rest, &merged);
-        } else if rest != before {
-            root = put(pages, &root, rest, dropped)?;
-        }
-    }
-
-    let mut from = start;
-    while behind.is_none() {
-        let Some(after) = at_or_after(pages, &root, from)?.filter(|after| after.logical <= end) else { break };
-        if after.logical == end {
-            if merged.continues_with(&after) {
-                merged = joined(&merged, &after);
-                root = cut(pages, &root, after.logical, dropped)?;
+    for near in all_near(pages, &root, start, end)? {
+        if near.logical == end {
+            if merged.continues_with(&near) {
+                merged = joined(&merged, &near);
+                root = cut(pages, &root, near.logical, dropped)?;
             }
             break;
         }
-        removed.push(after.part(start, end));
-        if after.end() > end {
-            behind = Some(after.part(end, after.end()));
+        if near.end() > start {
+            removed.push(near.part(start, end));
         }
-        // An extent that starts where the new one will stand is overwritten below.
-        if after.logical != merged.logical {
-            root = cut(pages, &root, after.logical, dropped)?;
+        if near.end() > end {
+            behind = Some(near.part(end, near.end()));
         }
-        from = after.end();
+        if near.logical < start {
+            let rest = near.part(near.logical, start);
+            if rest.continues_with(&merged) {
+                merged = joined(&rest, &merged);
+            } else if rest != near {
+                root = put(pages, &root, rest, dropped)?;
+            }
+        } else if near.logical != merged.logical {
+            // An extent that starts where the new one will stand is overwritten below.
+            root = cut(pages, &root, near.logical, dropped)?;
+        }
     }
     if let Some(behind) = behind {
         if merged.continues_with(&behind) {
@@ -78,6 +65,19 @@ pub fn insert<P: PagesMut>(
         }
     }
     put(pages, &root, merged, dropped)
+}
+
+/// The extents that reach into a range or touch it, in order.
+fn all_near(pages: &impl Pages, root: &Root, start: LogicalBlock, end: LogicalBlock) -> Result<Vec<Extent>> {
+    let mut near = Vec::new();
+    walk(pages, root, LogicalBlock(start.0.saturating_sub(1)), |extent| {
+        if extent.logical > end {
+            return Ok(ControlFlow::Break(()));
+        }
+        near.push(extent);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(near)
 }
 
 /// Makes holes of up to `limit` extents that reach into `range`, from the left, and returns up to where that is done:
