@@ -2,7 +2,7 @@
 
 use super::exports::{Exports, Peer};
 use super::figures::Figures;
-use super::inbox::{Filled, Inbox};
+use super::inbox::{Filled, INBOX_BYTES, Inbox};
 use super::limits::Limits;
 use super::perform::Session;
 use super::protocol::Violation;
@@ -123,7 +123,7 @@ impl Connection {
                     continue;
                 }
             }
-            let filled = inbox.fill(&*self.wire)?;
+            let filled = inbox.fill(&*self.wire, INBOX_BYTES)?;
             if filled == Filled::End {
                 return if inbox.is_empty() { Ok(None) } else { Err(Ended("the client left in the middle of an option".into())) };
             }

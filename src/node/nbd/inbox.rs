@@ -49,16 +49,17 @@ impl Inbox {
         }
     }
 
-    /// Waits for more.
+    /// Waits for more, and takes at most about `most` bytes of it.
     ///
     /// # Errors
     /// If the connection is broken.
-    pub fn fill(&mut self, wire: &dyn Wire) -> io::Result<Filled> {
+    pub fn fill(&mut self, wire: &dyn Wire, most: usize) -> io::Result<Filled> {
         if self.start > 0 && self.end > INBOX_BYTES / 2 {
             self.bytes.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
         }
-        let room = &mut self.bytes[self.end..];
+        let end = INBOX_BYTES.min(self.end + most);
+        let room = &mut self.bytes[self.end..end];
         assert!(!room.is_empty(), "whoever waits for more than fits must take it in pieces");
         let filled = received(wire.receive(room))?;
         if let (Filled::More, count) = filled {

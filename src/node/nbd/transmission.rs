@@ -30,11 +30,14 @@ const SENT_TOGETHER: usize = 256 << 10;
 /// Memory for answers, or for a long payload, that is kept for the next ones.
 const KEPT_BYTES: usize = 2 << 20;
 
-/// Memory of how many long payloads is kept.
-const KEPT_PAYLOADS: usize = 4;
+/// While a client is busy, memory of payloads is kept for the next ones: as much as one part in so many of what may be in flight.
+const KEPT_PAYLOADS_SHARE: usize = 4;
 
 /// The longest payload that is served from where it was received.
 const PAYLOAD_IN_PLACE_MAX: u64 = INBOX_BYTES as u64 / 2;
+
+/// Payloads that are longer than this do not go through the inbox if a worker gets them anyway.
+const PAYLOAD_LONG_MIN: u64 = 16 << 10;
 
 /// What a job takes beside its payload and data: also bounds how many can wait.
 const JOB_BYTES: usize = 4096;
@@ -46,6 +49,13 @@ struct Job {
     payload: Vec<u8>,
     len: usize,
     cost: usize,
+}
+
+/// Memory of payloads that were served.
+#[derive(Default)]
+struct Kept {
+    memory: Vec<Vec<u8>>,
+    bytes: usize,
 }
 
 #[derive(Default)]
@@ -71,7 +81,7 @@ struct Shared<'a> {
     pace: Pace,
     queue: Mutex<Queue>,
     /// Memory of payloads that were served: asking the system for new pages each time costs more than filling them.
-    payloads: Mutex<Vec<Vec<u8>>>,
+    payloads: Mutex<Kept>,
     job_came: Condvar,
     job_done: Condvar,
 }
@@ -97,7 +107,7 @@ pub fn serve(wire: &dyn Wire, session: &Session, inbox: &mut Inbox, limits: &Lim
     };
     thread::scope(|scope| {
         let _closing = Closing(&shared);
-        let mut reader = Reader { shared: &shared, scope, inbox, output: Output::default() };
+        let mut reader = Reader { shared: &shared, scope, inbox, output: Output::default(), at_once: INBOX_BYTES };
         let result = reader.run();
         // What was asked before the end, good or bad, is answered.
         result.and(reader.send())
@@ -137,6 +147,8 @@ struct Reader<'scope, 'env, 'a> {
     scope: &'scope Scope<'scope, 'env>,
     inbox: &'a mut Inbox,
     output: Output,
+    /// Bytes that are received when no request is there yet: fewer while payloads are long, so that most of each comes in where it stays.
+    at_once: usize,
 }
 
 impl<'a> Reader<'_, '_, 'a> {
@@ -160,15 +172,24 @@ impl<'a> Reader<'_, '_, 'a> {
                 let answer = Answer::to(shared.session.mode, &request);
                 answer.failed(&mut self.output, Errno::Invalid, "more than 32 MiB at once");
                 shared.counters.served(request.command, request.length, Duration::ZERO, false);
-            } else if payload > PAYLOAD_IN_PLACE_MAX {
+            } else if payload > PAYLOAD_LONG_MIN && self.stays_elsewhere(&request, payload) {
+                self.at_once = PAYLOAD_LONG_MIN as usize;
                 self.with_long_payload(request, payload as usize)?;
             } else {
+                self.at_once = INBOX_BYTES;
                 self.with_short_payload(request, payload as usize)?;
             }
             if self.output.len() > SENT_TOGETHER {
                 self.send()?;
             }
         }
+    }
+
+    /// Is the payload too long for the inbox, or will a worker get it anyway, and most of it is still to come?
+    fn stays_elsewhere(&self, request: &Request, payload: u64) -> bool {
+        let others = self.shared.in_flight.load(Ordering::Relaxed) > 0;
+        let is_for_worker = || !self.shared.pace.is_for_reader(request, others);
+        payload > PAYLOAD_IN_PLACE_MAX || self.inbox.filled().len() as u64 <= payload / 2 && is_for_worker()
     }
 
     /// The payload is served from the inbox, where it lies.
@@ -193,6 +214,7 @@ impl<'a> Reader<'_, '_, 'a> {
     }
 
     fn with_long_payload(&mut self, request: Request, len: usize) -> Result<(), Ended> {
+        self.send()?;
         let cost = cost_of(&request, len);
         self.reserve(cost)?;
         let mut payload = self.shared.memory_for(len);
@@ -236,12 +258,12 @@ impl<'a> Reader<'_, '_, 'a> {
         self.send()?;
         let begun = Instant::now();
         loop {
-            match self.inbox.fill(self.shared.wire)? {
+            match self.inbox.fill(self.shared.wire, self.at_once)? {
                 Filled::More => return Ok(true),
                 Filled::End if self.inbox.is_empty() => return Ok(false),
                 Filled::End => return Err(left_in(what)),
-                // Between requests a client may be silent as long as he likes.
-                Filled::Nothing if self.inbox.is_empty() => {}
+                // Between requests a client may be silent as long as he likes, but keeps no memory meanwhile.
+                Filled::Nothing if self.inbox.is_empty() => *self.shared.payloads.lock() = Kept::default(),
                 Filled::Nothing => self.check_stall(begun)?,
             }
         }
@@ -252,7 +274,7 @@ impl<'a> Reader<'_, '_, 'a> {
         self.send()?;
         let begun = Instant::now();
         loop {
-            match self.inbox.fill(self.shared.wire)? {
+            match self.inbox.fill(self.shared.wire, INBOX_BYTES)? {
                 Filled::More => return Ok(()),
                 Filled::End => return Err(left_in("a request")),
                 Filled::Nothing => self.check_stall(begun)?,
@@ -316,6 +338,21 @@ impl<'a> Reader<'_, '_, 'a> {
     }
 }
 
+impl Kept {
+    fn pop(&mut self) -> Vec<u8> {
+        let memory = self.memory.pop().unwrap_or_default();
+        self.bytes -= memory.len();
+        memory
+    }
+
+    fn push(&mut self, memory: Vec<u8>, bytes_max: usize) {
+        if self.bytes + memory.len() <= bytes_max {
+            self.bytes += memory.len();
+            self.memory.push(memory);
+        }
+    }
+}
+
 impl Shared<'_> {
     fn perform(&self, request: &Request, payload: &[u8], output: &mut Output) {
         let begun = Instant::now();
@@ -330,7 +367,7 @@ impl Shared<'_> {
         if len == 0 {
             return Vec::new();
         }
-        let mut memory = self.payloads.lock().pop().unwrap_or_default();
+        let mut memory = self.payloads.lock().pop();
         if memory.len() < len {
             memory.resize(len, 0);
         }
@@ -338,9 +375,8 @@ impl Shared<'_> {
     }
 
     fn keep(&self, memory: Vec<u8>) {
-        let mut payloads = self.payloads.lock();
-        if payloads.len() < KEPT_PAYLOADS && (1..=KEPT_BYTES).contains(&memory.len()) {
-            payloads.push(memory);
+        if (1..=KEPT_BYTES).contains(&memory.len()) {
+            self.payloads.lock().push(memory, self.limits.in_flight_bytes / KEPT_PAYLOADS_SHARE);
         }
     }
 
