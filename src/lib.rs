@@ -48,6 +48,7 @@ mod drive;
 mod engine;
 mod error;
 mod extents;
+pub mod fingerprint;
 mod format;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]

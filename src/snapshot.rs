@@ -10,6 +10,7 @@ use crate::drive::{Drive, DriveOptions};
 use crate::engine::{Engine, Frozen, check_range};
 use crate::error::{Error, Result};
 use crate::extents::SnapshotExtents;
+use crate::fingerprint::{TreeHasher, WINDOW_BYTES, WindowHasher, fingerprint};
 use crate::format::record::ObjectId;
 use crate::io::{SEGMENTS_MAX, Segment, copy, plan};
 use crate::ranges::{Layers, Ranges};
@@ -322,28 +323,27 @@ impl Snapshot {
         Ok(Changes::with_live(self.clone(), newer.clone()))
     }
 
-    /// BLAKE3 of the image: equal for equal images, whatever their history. Reads all its data; `docs/format.md` says what is hashed.
+    /// BLAKE3 of the image: equal for equal images, whatever their history. Reads all its data; [`fingerprint`](crate::fingerprint)
+    /// makes one of parts, and `docs/format.md` says what is hashed.
     ///
     /// # Errors
     /// `Closed`, `Corrupt`, `Io`
     pub fn fingerprint(&self) -> Result<blake3::Hash> {
-        let mut hasher = blake3::Hasher::new();
-        let mut title = [0; 20];
-        title[..FINGERPRINT_TITLE.len()].copy_from_slice(FINGERPRINT_TITLE);
-        hasher.update(&title);
-        hasher.update(&self.size_bytes.to_le_bytes());
+        let mut tree = TreeHasher::new();
+        let (mut index, mut window) = (0, WindowHasher::new());
         for extent in self.extents() {
             let extent = extent?;
-            for (index, bytes) in extent.data.chunks(BLOCK_LEN).enumerate() {
-                let mut block = [0; BLOCK_LEN];
-                block[..bytes.len()].copy_from_slice(bytes);
-                if block != [0; BLOCK_LEN] {
-                    hasher.update(&(extent.offset / BLOCK_BYTES + index as u64).to_le_bytes());
-                    hasher.update(&block);
+            for (block, bytes) in (extent.offset / BLOCK_BYTES..).zip(extent.data.chunks(BLOCK_LEN)) {
+                let holding = block * BLOCK_BYTES / WINDOW_BYTES;
+                if holding != index {
+                    tree.push(index, std::mem::take(&mut window).finish());
+                    index = holding;
                 }
+                window.update(block, bytes);
             }
         }
-        Ok(hasher.finalize())
+        tree.push(index, window.finish());
+        Ok(fingerprint(self.size_bytes, tree.finish()))
     }
 
     /// Gives it another name. Durable when it returns (D5).
@@ -439,8 +439,6 @@ impl Snapshot {
         }
     }
 }
-
-const FINGERPRINT_TITLE: &[u8] = b"floe image v1";
 
 impl std::fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -103,20 +103,29 @@ impl Image {
         self.touched.iter().filter(|(_, touched)| **touched > moment).map(|(address, _)| *address).collect()
     }
 
-    /// As docs/format.md defines it.
+    /// As docs/format.md defines it, level by level.
     pub fn fingerprint(&self) -> blake3::Hash {
-        let mut hasher = blake3::Hasher::new();
-        let mut title = [0; 20];
-        title[..13].copy_from_slice(b"floe image v1");
-        hasher.update(&title);
-        hasher.update(&self.size.to_le_bytes());
-        for (address, held) in &self.blocks {
-            if held.bytes.iter().any(|byte| *byte != 0) {
-                hasher.update(&address.to_le_bytes());
-                hasher.update(&held.bytes);
-            }
+        let mut below: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
+        for (address, held) in self.blocks.iter().filter(|(_, held)| held.bytes.iter().any(|byte| *byte != 0)) {
+            let window = below.entry(address * BLOCK / (256 * 1024)).or_default();
+            window.extend(address.to_le_bytes());
+            window.extend(&held.bytes[..]);
         }
-        hasher.finalize()
+        for _level in 1..=6 {
+            let mut above: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
+            for (index, hashed) in below {
+                let children = above.entry(index / 256).or_default();
+                children.push((index % 256) as u8);
+                children.extend(blake3::hash(&hashed).as_bytes());
+            }
+            below = above;
+        }
+        let root = below.get(&0).map_or([0; 32], |hashed| *blake3::hash(hashed).as_bytes());
+        let mut whole = b"floe image v2".to_vec();
+        whole.resize(20, 0);
+        whole.extend(self.size.to_le_bytes());
+        whole.extend(root);
+        blake3::hash(&whole)
     }
 }
 
