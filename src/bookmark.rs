@@ -10,7 +10,7 @@ use crate::drive::Drive;
 use crate::engine::Engine;
 use crate::error::{Context, Error, Result};
 use crate::format::record::ObjectId;
-use crate::units::BLOCK_BYTES;
+use crate::units::{BLOCK_BYTES, Epoch};
 
 /// A handle of a bookmark: a point in a drive's time that holds no block.
 ///
@@ -101,6 +101,18 @@ impl Bookmark {
         self.engine
             .change_durably(|catalog| catalog.delete_bookmark(self.id))
             .context(|| format!("delete bookmark {}", self.uuid))
+    }
+
+    pub(crate) fn is_of(&self, engine: &Arc<Engine>) -> bool {
+        Arc::ptr_eq(&self.engine, engine)
+    }
+
+    /// The drive that it marks, and when.
+    ///
+    /// # Errors
+    /// `NotFound`, `Closed`
+    pub(crate) fn moment(&self) -> Result<(ObjectId, Epoch)> {
+        self.look(|bookmark, _| Ok((bookmark.drive, bookmark.epoch)))
     }
 
     fn look<T>(&self, look: impl Fn(&catalog::Bookmark, &Catalog) -> Result<T>) -> Result<T> {

@@ -81,6 +81,7 @@ enum Source {
     Snapshots(Snapshot, Snapshot),
     Live(Snapshot, Drive),
     Since(Drive, Epoch),
+    UpTo(Snapshot, Epoch),
 }
 
 impl Changes {
@@ -94,6 +95,10 @@ impl Changes {
 
     pub(crate) fn since(drive: Drive, epoch: Epoch) -> Self {
         Self { source: Source::Since(drive, epoch), steps: Steps::default() }
+    }
+
+    pub(crate) fn up_to(snapshot: Snapshot, since: Epoch) -> Self {
+        Self { source: Source::UpTo(snapshot, since), steps: Steps::default() }
     }
 
     /// Only what lies within `range` of the newer image, in bytes. What lies before it costs nothing.
@@ -119,7 +124,7 @@ impl Changes {
 impl Source {
     fn engine(&self) -> &Arc<Engine> {
         match self {
-            Self::Snapshots(older, _) | Self::Live(older, _) => older.engine(),
+            Self::Snapshots(snapshot, _) | Self::Live(snapshot, _) | Self::UpTo(snapshot, _) => snapshot.engine(),
             Self::Since(drive, _) => drive.engine(),
         }
     }
@@ -140,11 +145,12 @@ impl Source {
             }
             Self::Since(drive, epoch) => {
                 let (_, head) = catalog.head_of(drive.id())?;
-                catalog.walk_born_after(&head.table, *epoch, at, &mut |extent| {
-                    let kind = if extent.physical.is_some() { ChangeKind::Data } else { ChangeKind::Hole };
-                    Ok(found.push(extent.logical..extent.end(), kind))
-                })?;
+                born_step(&catalog, &head.table, *epoch, at, found)?;
                 Ok(head.size_bytes)
+            }
+            Self::UpTo(snapshot, epoch) => {
+                born_step(&catalog, &catalog.frozen_table(snapshot.id()), *epoch, at, found)?;
+                Ok(snapshot.size_bytes())
             }
         }
     }
@@ -155,6 +161,13 @@ fn diff_step(catalog: &Catalog, left: &Root, right: &Root, at: LogicalBlock, fou
         let end = change.logical.plus(u64::from(change.blocks));
         let kind = if change.right.is_some() { ChangeKind::Data } else { ChangeKind::Hole };
         Ok(found.push(change.logical..end, kind))
+    })
+}
+
+fn born_step(catalog: &Catalog, table: &Root, since: Epoch, at: LogicalBlock, found: &mut Found<'_, ChangeKind>) -> Result<()> {
+    catalog.walk_born_after(table, since, at, &mut |extent| {
+        let kind = if extent.physical.is_some() { ChangeKind::Data } else { ChangeKind::Hole };
+        Ok(found.push(extent.logical..extent.end(), kind))
     })
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::bookmark::Bookmark;
-use crate::catalog::{Catalog, Naming};
+use crate::catalog::{Catalog, Mark, Naming};
 use crate::engine::{DriveLocks, Engine};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::record::ObjectId;
@@ -317,7 +317,7 @@ impl Drive {
     /// # Errors
     /// `InvalidArgument`, `AlreadyExists` for a taken uuid, `NotFound`, `NoSpace`, `Poisoned`, `Closed`, `Io`.
     pub fn snapshot(&self, options: SnapshotOptions) -> Result<Snapshot> {
-        let new = [(self.id, options.naming())];
+        let new = [options.freeze(self.id)];
         let result = self.engine.writable().and_then(|_life| {
             let ids = self.engine.with_space(|| {
                 let _gate = self.locks.gate.write();
@@ -345,14 +345,14 @@ impl Drive {
     /// # Errors
     /// As [`Drive::snapshot`].
     pub fn bookmark(&self, name: &str) -> Result<Bookmark> {
-        let uuid = Uuid::new_v4();
+        let new = Mark { uuid: Uuid::new_v4(), name: name.to_owned() };
         let result = self.engine.writable().and_then(|_life| {
             let id = self.engine.with_space(|| {
                 let _gate = self.locks.gate.write();
-                self.engine.change(|catalog| catalog.bookmark_drive(self.id, uuid, name))
+                self.engine.change(|catalog| catalog.bookmark_drive(self.id, &new))
             })?;
             self.engine.make_durable(self.engine.completed())?;
-            Ok(Bookmark::new(Arc::clone(&self.engine), id, uuid))
+            Ok(Bookmark::new(Arc::clone(&self.engine), id, new.uuid))
         });
         result.map_err(|error| error.context(self.doing("bookmark")))
     }
@@ -371,7 +371,7 @@ impl Drive {
 
     /// Makes the snapshot's image the drive's, its size included. Durable when it returns (D5).
     ///
-    /// Any snapshot of the store will do. The drive's snapshots stay; bookmarks younger than the point where the two histories
+    /// Any snapshot of the store will do. The drive's snapshots stay, and so does a bookmark left together with this one; bookmarks younger than the point where the two histories
     /// meet go, and all of them if another drive wrote what lies between that point and the snapshot. The cost does not depend on what either holds.
     ///
     /// # Errors

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::catalog::{Catalog, Naming, check_size};
+use crate::bookmark::Bookmark;
+use crate::catalog::{Catalog, Freeze, Mark, Naming, check_size};
 use crate::changes::Changes;
 use crate::drive::{Drive, DriveOptions};
 use crate::engine::{Engine, Frozen, check_range};
@@ -14,7 +15,7 @@ use crate::fingerprint::{TreeHasher, WINDOW_BYTES, WindowHasher, fingerprint};
 use crate::format::record::ObjectId;
 use crate::io::{SEGMENTS_MAX, Segment, copy, plan};
 use crate::ranges::{Layers, Ranges};
-use crate::units::{BLOCK_BYTES, BLOCK_LEN};
+use crate::units::{BLOCK_BYTES, BLOCK_LEN, Epoch};
 
 /// What a new snapshot shall be called.
 ///
@@ -34,6 +35,7 @@ pub struct SnapshotOptions {
     name: String,
     attributes: Vec<u8>,
     uuid: Option<Uuid>,
+    bookmark: Option<Mark>,
 }
 
 impl SnapshotOptions {
@@ -57,8 +59,35 @@ impl SnapshotOptions {
         self
     }
 
-    pub(crate) fn naming(self) -> Naming {
-        Naming { uuid: self.uuid.unwrap_or_else(Uuid::new_v4), name: self.name, attributes: self.attributes }
+    /// The snapshot leaves a bookmark of its drive too, at exactly the same moment: both commit together. The bookmark needs the
+    /// snapshot no more than the snapshot needs it. Default: none.
+    ///
+    /// ```
+    /// # fn main() -> floe::Result<()> {
+    /// # let store = floe::Store::options().create_on(std::sync::Arc::new(floe::MemoryDevice::new(1 << 30).unwrap()))?;
+    /// # let drive = store.create_drive(floe::DriveOptions::new(1 << 20).name("db"))?;
+    /// use floe::{SnapshotOptions, Uuid};
+    ///
+    /// let uuid = Uuid::new_v4();
+    /// let monday = drive.snapshot(SnapshotOptions::named("monday").bookmark(uuid, "sent on monday"))?;
+    /// // ... send it; from then on the bookmark is enough to tell what is new.
+    /// monday.delete()?;
+    /// drive.write_at(&[7; 4096], 8192)?;
+    /// let tuesday = drive.snapshot(SnapshotOptions::named("tuesday"))?;
+    /// let new: Vec<_> = tuesday.changes_since(&store.bookmark(uuid)?)?.collect::<floe::Result<_>>()?;
+    /// assert_eq!(new[0].range, 8192..12_288);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn bookmark(mut self, uuid: Uuid, name: impl Into<String>) -> Self {
+        self.bookmark = Some(Mark { uuid, name: name.into() });
+        self
+    }
+
+    pub(crate) fn freeze(self, drive: ObjectId) -> Freeze {
+        let uuid = self.uuid.unwrap_or_else(Uuid::new_v4);
+        Freeze { drive, new: Naming { uuid, name: self.name, attributes: self.attributes }, bookmark: self.bookmark }
     }
 }
 
@@ -321,6 +350,56 @@ impl Snapshot {
             return Err(Error::invalid("the drive is of another store").context(self.doing("diff")));
         }
         Ok(Changes::with_live(self.clone(), newer.clone()))
+    }
+
+    /// Every block written, zeroed or discarded between the bookmark's moment and this snapshot's, in order: who has the image as it
+    /// was then needs only these to have this one. Costs in proportion to what changed.
+    ///
+    /// The bookmark must be of the same drive; one that was left together with the snapshot gives nothing. It is asked for once: if it is
+    /// deleted meanwhile, what this returned goes on.
+    ///
+    /// ```
+    /// # fn main() -> floe::Result<()> {
+    /// # let store = floe::Store::options().create_on(std::sync::Arc::new(floe::MemoryDevice::new(1 << 30).unwrap()))?;
+    /// # let drive = store.create_drive(floe::DriveOptions::new(1 << 20).name("db"))?;
+    /// use floe::{Change, ChangeKind, SnapshotOptions};
+    ///
+    /// drive.write_at(&[1; 8192], 0)?;
+    /// let sent = drive.bookmark("sent on monday")?;
+    /// drive.discard(4096..8192)?;
+    /// let tuesday = drive.snapshot(SnapshotOptions::named("tuesday"))?;
+    /// drive.write_at(&[2; 4096], 0)?; // too late
+    /// let new: Vec<_> = tuesday.changes_since(&sent)?.collect::<floe::Result<_>>()?;
+    /// assert_eq!(new, [Change { range: 4096..8192, kind: ChangeKind::Hole }]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `InvalidArgument` if the bookmark is of another store or drive, or younger than the snapshot; `NotFound` if either is gone; `Closed`.
+    pub fn changes_since(&self, bookmark: &Bookmark) -> Result<Changes> {
+        let since = self.moment_before(bookmark).map_err(|error| error.context(self.doing("changes since a bookmark")))?;
+        Ok(Changes::up_to(self.clone(), since))
+    }
+
+    /// The bookmark's moment, if all that happened from then on to this snapshot's can be told from its table. It can whenever
+    /// the drive is the same: what a bookmark's drive writes later is born later, and what it discards leaves a tombstone; and a
+    /// revert that takes the drive off the bookmark's line, or to where another drive discarded, takes the bookmark away.
+    fn moment_before(&self, bookmark: &Bookmark) -> Result<Epoch> {
+        if !bookmark.is_of(&self.engine) {
+            return Err(Error::invalid("the bookmark is of another store"));
+        }
+        let (drive, since) = bookmark.moment()?;
+        self.engine.look(|catalog| {
+            let snapshot = catalog.snapshot(self.id)?;
+            if snapshot.drive != drive {
+                return Err(Error::invalid("the bookmark is of another drive"));
+            }
+            if since > snapshot.epoch {
+                return Err(Error::invalid("the bookmark is younger than the snapshot"));
+            }
+            Ok(since)
+        })
     }
 
     /// BLAKE3 of the image: equal for equal images, whatever their history. Reads all its data; [`fingerprint`](crate::fingerprint)

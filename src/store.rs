@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::catalog::Naming;
+use crate::bookmark::Bookmark;
+use crate::catalog::Freeze;
 use crate::check::{CheckProgress, CheckReport};
 use crate::device::{Device, FileDevice, FileDeviceOptions};
 use crate::drive::{Drive, DriveOptions};
@@ -312,6 +313,28 @@ impl Store {
         Snapshot::find(&self.engine, &catalog, id)
     }
 
+    /// The bookmark with that identity.
+    ///
+    /// ```
+    /// # fn main() -> floe::Result<()> {
+    /// # let store = floe::Store::options().create_on(std::sync::Arc::new(floe::MemoryDevice::new(1 << 30).unwrap()))?;
+    /// # let drive = store.create_drive(floe::DriveOptions::new(1 << 20).name("db"))?;
+    /// let sent = drive.bookmark("sent on monday")?;
+    /// assert_eq!(store.bookmark(sent.uuid())?.name()?, "sent on monday");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `NotFound`, `Closed`
+    pub fn bookmark(&self, uuid: Uuid) -> Result<Bookmark> {
+        let found = self.engine.look(|catalog| {
+            let id = catalog.by_uuid(uuid).filter(|id| catalog.bookmark(*id).is_some());
+            id.ok_or_else(|| Error::not_found(format!("there is no bookmark {uuid}")))
+        });
+        Ok(Bookmark::new(Arc::clone(&self.engine), found?, uuid))
+    }
+
     /// Freezes several drives at one instant (D4). Durable and atomic (D5): after a crash there are all of the snapshots or none.
     ///
     /// The cost does not depend on what the drives hold: one record for each, and one commit.
@@ -324,7 +347,7 @@ impl Store {
         if drives.iter().any(|(drive, _)| !drive.is_of(&self.engine)) {
             return Err(Error::invalid("a drive is of another store").context(doing()));
         }
-        let new: Vec<(ObjectId, Naming)> = drives.iter().map(|(drive, options)| (drive.id(), options.clone().naming())).collect();
+        let new: Vec<Freeze> = drives.iter().map(|(drive, options)| options.clone().freeze(drive.id())).collect();
         // Gates are taken in one order by everybody, so no two groups wait for each other.
         let mut gates: Vec<&Drive> = drives.iter().map(|(drive, _)| *drive).collect();
         gates.sort_unstable_by_key(|drive| drive.id());

@@ -2,6 +2,8 @@
 
 #[path = "behaviour/accounting.rs"]
 mod accounting;
+#[path = "behaviour/bookmarks.rs"]
+mod bookmarks;
 #[path = "behaviour/freedom.rs"]
 mod freedom;
 #[path = "behaviour/instants.rs"]

@@ -108,7 +108,7 @@ fn play(shape: Shape, size: u64, settings: Settings, operations: &[Operation]) -
 mod counted_by_hand {
     use floe::Uuid;
 
-    use crate::model::{BLOCK, Model, Sizes};
+    use crate::model::{BLOCK, Model, NewSnapshot, Sizes};
 
     fn sizes([exclusive, charged, allocated, referenced]: [u64; 4]) -> Sizes {
         let [exclusive, charged, allocated, referenced] =
@@ -121,7 +121,8 @@ mod counted_by_hand {
     }
 
     fn snapshot(model: &mut Model, drive: usize) {
-        model.snapshot_group(vec![(drive, Uuid::new_v4(), String::new(), Vec::new())]);
+        let (uuid, name, attributes) = (Uuid::new_v4(), String::new(), Vec::new());
+        model.snapshot_group(vec![NewSnapshot { drive, uuid, name, attributes, bookmark: None }]);
     }
 
     #[test]

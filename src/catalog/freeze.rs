@@ -3,7 +3,7 @@
 //! None of it looks at a block or an extent: a freeze keeps a root, a clone copies one, a deletion marks one. What a
 //! deletion leaves to do is done in steps, see `reclaim`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use uuid::Uuid;
 
@@ -26,6 +26,26 @@ pub struct Naming {
     pub name: String,
     /// Its attributes.
     pub attributes: Vec<u8>,
+}
+
+/// What a new bookmark is called.
+#[derive(Clone, Debug)]
+pub struct Mark {
+    /// Its identity.
+    pub uuid: Uuid,
+    /// Its name.
+    pub name: String,
+}
+
+/// A snapshot to be taken.
+#[derive(Clone, Debug)]
+pub struct Freeze {
+    /// Of which drive.
+    pub drive: ObjectId,
+    /// What the snapshot is called.
+    pub new: Naming,
+    /// A bookmark of the same moment.
+    pub bookmark: Option<Mark>,
 }
 
 impl Catalog {
@@ -89,25 +109,32 @@ impl Catalog {
         id
     }
 
-    /// Freezes the images of some drives at one instant: the caller keeps their writers away meanwhile.
+    /// Freezes the images of some drives at one instant, and leaves their bookmarks: the caller keeps their writers away meanwhile.
     ///
     /// # Errors
     /// `InvalidArgument`, `AlreadyExists`, `NotFound` or `NoSpace` before anything is changed.
-    pub fn snapshot_drives(&mut self, drives: &[(ObjectId, Naming)]) -> Result<Vec<ObjectId>> {
-        for (index, (drive, new)) in drives.iter().enumerate() {
+    pub fn snapshot_drives(&mut self, group: &[Freeze]) -> Result<Vec<ObjectId>> {
+        let (mut drives, mut uuids) = (HashSet::new(), HashSet::new());
+        for Freeze { drive, new, bookmark } in group {
             self.check_new(new.uuid, &new.name, &new.attributes)?;
             self.head_of(*drive)?;
-            if drives[..index].iter().any(|(other, earlier)| other == drive || earlier.uuid == new.uuid) {
+            let mut is_new = drives.insert(*drive) && uuids.insert(new.uuid);
+            if let Some(mark) = bookmark {
+                self.check_new(mark.uuid, &mark.name, &[])?;
+                is_new &= uuids.insert(mark.uuid);
+            }
+            if !is_new {
                 return Err(Error::invalid("a drive or a uuid stands twice in one group of snapshots"));
             }
         }
-        self.require_numbers(drives.len() as u64)?;
-        let attributes: usize = drives.iter().map(|(_, new)| new.attributes.len()).sum();
+        let objects = uuids.len() as u64;
+        self.require_numbers(objects)?;
+        let attributes: usize = group.iter().map(|freeze| freeze.new.attributes.len()).sum();
         let chunks = attributes.div_ceil(ATTRIBUTE_CHUNK);
-        self.require_pages(PAGES_PER_CHANGE * drives.len() as u64 + chunks as u64, Purpose::Grow)?;
+        self.require_pages(PAGES_PER_CHANGE * objects + chunks as u64, Purpose::Grow)?;
         let epoch = self.epoch;
-        let mut snapshots = Vec::with_capacity(drives.len());
-        for (drive, new) in drives {
+        let mut snapshots = Vec::with_capacity(group.len());
+        for Freeze { drive, new, bookmark } in group {
             let (head, _) = self.head_of(*drive)?;
             self.write_histogram(head)?;
             let live = self.version(head)?;
@@ -129,6 +156,9 @@ impl Catalog {
                 attributes_len: new.attributes.len() as u32,
             };
             self.add_snapshot(id, name)?;
+            if let Some(mark) = bookmark {
+                self.leave_bookmark(*drive, mark)?;
+            }
             self.refresh_floor(head);
             self.touch(RecordKind::Snapshot, id);
             snapshots.push(id);
@@ -141,14 +171,23 @@ impl Catalog {
     ///
     /// # Errors
     /// `InvalidArgument`, `AlreadyExists`, `NotFound`, `NoSpace`.
-    pub fn bookmark_drive(&mut self, drive: ObjectId, uuid: Uuid, name: &str) -> Result<ObjectId> {
-        self.check_new(uuid, name, &[])?;
+    pub fn bookmark_drive(&mut self, drive: ObjectId, new: &Mark) -> Result<ObjectId> {
+        self.check_new(new.uuid, &new.name, &[])?;
         self.require_numbers(1)?;
         self.require_room()?;
-        let (head, version) = self.head_of(drive)?;
+        let (head, _) = self.head_of(drive)?;
+        let id = self.leave_bookmark(drive, new)?;
+        self.epoch = self.epoch.next();
+        self.refresh_floor(head);
+        Ok(id)
+    }
+
+    /// Adds a bookmark of a moment that ends with this epoch.
+    fn leave_bookmark(&mut self, drive: ObjectId, new: &Mark) -> Result<ObjectId> {
+        let (_, version) = self.head_of(drive)?;
         let bookmark = Bookmark {
-            uuid,
-            name: name.to_owned(),
+            uuid: new.uuid,
+            name: new.name.clone(),
             drive,
             epoch: self.epoch,
             referenced_blocks: version.referenced_blocks,
@@ -156,8 +195,6 @@ impl Catalog {
         };
         let id = self.next_id();
         self.add_bookmark(id, bookmark)?;
-        self.epoch = self.epoch.next();
-        self.refresh_floor(head);
         self.touch(RecordKind::Bookmark, id);
         Ok(id)
     }
@@ -196,7 +233,8 @@ impl Catalog {
         // What another drive discarded on the way to its snapshot left no trace for this drive's bookmarks.
         let is_own_line = meeting == snapshot || self.version(snapshot)?.drive == drive;
         let known = if is_own_line { self.version(meeting)?.epoch } else { Epoch(0) };
-        let lost: Vec<ObjectId> = self.drives[&drive].bookmarks.range(known..).map(|(_, id)| *id).collect();
+        // One of the very moment where the histories meet was left together with the snapshot there, and is older than both.
+        let lost: Vec<ObjectId> = self.drives[&drive].bookmarks.range(known.next()..).map(|(_, id)| *id).collect();
         for bookmark in lost {
             self.forget_bookmark(bookmark)?;
         }

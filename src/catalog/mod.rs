@@ -21,7 +21,7 @@ mod unsettled;
 mod version;
 mod writer;
 
-pub use freeze::{Naming, check_size};
+pub use freeze::{Freeze, Mark, Naming, check_size};
 pub use image::NewRun;
 pub use notes::Note;
 pub use objects::{Bookmark, Drive, SnapshotName};

@@ -24,7 +24,7 @@ fn group_snapshot_holds_each_drive_at_the_same_moment() {
 }
 
 /// Stops the writers when the test is done, by a failure too: a scope waits for its threads.
-struct Stop<'a>(&'a AtomicBool);
+pub struct Stop<'a>(pub &'a AtomicBool);
 
 impl Drop for Stop<'_> {
     fn drop(&mut self) {

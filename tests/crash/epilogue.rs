@@ -53,7 +53,10 @@ pub fn work_until_empty(recovered: Recovered, settings: Settings, dice: &mut Dic
 /// changed.
 fn rewrite_everything(store: &Store, state: &mut State, dice: &mut Dice) -> Outcome {
     let drives: Vec<Uuid> = state.model.drives.iter().map(|drive| drive.uuid).collect();
-    let member = |drive: &Uuid| Member { drive: *drive, uuid: dice.uuid(), name: "last".to_owned(), attributes: Vec::new() };
+    let member = |drive: &Uuid| {
+        let (drive, uuid, name) = (*drive, dice.uuid(), "last".to_owned());
+        Member { drive, uuid, name, attributes: Vec::new(), bookmark: None }
+    };
     let members = drives.iter().map(member).collect::<Vec<_>>();
     if members.is_empty() {
         return Ok(());

@@ -6,7 +6,7 @@ use floe::{Bookmark, Store, Uuid};
 
 use super::{Member, Operation, State};
 use crate::judge::{Outcome, done, mapped_ranges};
-use crate::model::{BLOCK, Model};
+use crate::model::{BLOCK, Model, NewSnapshot};
 
 impl Operation {
     /// What the operation leads to, a state for each of its durable steps. Where the model leaves a choice, the store, which
@@ -68,8 +68,10 @@ impl Operation {
                 model.delete_bookmark(index, bookmark.expect("a bookmark of the model exists"));
             }
             Self::Snapshot { members } => {
-                let member =
-                    |member: &Member| (model.index_of(member.drive), member.uuid, member.name.clone(), member.attributes.clone());
+                let member = |member: &Member| {
+                    let Member { drive, uuid, name, attributes, bookmark } = member.clone();
+                    NewSnapshot { drive: model.index_of(drive), uuid, name, attributes, bookmark }
+                };
                 let group = members.iter().map(member).collect();
                 model.snapshot_group(group);
             }

@@ -17,6 +17,8 @@ pub struct Member {
     pub uuid: Uuid,
     pub name: String,
     pub attributes: Vec<u8>,
+    /// That it leaves.
+    pub bookmark: Option<(Uuid, String)>,
 }
 
 /// One call of the engine, with everything that it needs but the store.
@@ -240,7 +242,13 @@ impl Operation {
 }
 
 fn take_snapshots(store: &Store, members: &[Member]) -> Result<(), Error> {
-    let options = |member: &Member| SnapshotOptions::named(&member.name).uuid(member.uuid).attributes(member.attributes.clone());
+    let options = |member: &Member| {
+        let options = SnapshotOptions::named(&member.name).uuid(member.uuid).attributes(member.attributes.clone());
+        match &member.bookmark {
+            Some((uuid, name)) => options.bookmark(*uuid, name),
+            None => options,
+        }
+    };
     if let [member] = members {
         return store.drive(member.drive)?.snapshot(options(member)).map(drop);
     }

@@ -52,7 +52,10 @@ fn words(operation: &Operation, model: &Model) -> String {
             format!("delete bookmark {name} of {}", drive(uuid))
         }
         Operation::Snapshot { members } => {
-            let each = |member: &Member| format!("{} as {}", drive(&member.drive), member.name);
+            let each = |member: &Member| {
+                let left = member.bookmark.as_ref().map_or(String::new(), |(_, name)| format!(" leaving {name}"));
+                format!("{} as {}{left}", drive(&member.drive), member.name)
+            };
             format!("snapshot {}", members.iter().map(each).collect::<Vec<_>>().join(" and "))
         }
         Operation::Clone { snapshot: uuid, name, size, .. } => {

@@ -175,11 +175,10 @@ impl Workload {
         let has_room = model.snapshots.len() < SNAPSHOTS_MAX;
         Some(match self.dice.within(0..14) {
             0 => self.create(model)?,
-            1..6 if has_room => Operation::Snapshot { members: vec![self.member(drive.uuid)] },
+            1..6 if has_room => Operation::Snapshot { members: vec![self.member(drive)] },
             6 if has_room => {
                 let count = self.dice.within(1..model.drives.len() as u64 + 1) as usize;
-                let drives: Vec<Uuid> = model.drives.iter().rev().take(count).map(|drive| drive.uuid).collect();
-                Operation::Snapshot { members: drives.into_iter().map(|drive| self.member(drive)).collect() }
+                Operation::Snapshot { members: model.drives.iter().rev().take(count).map(|drive| self.member(drive)).collect() }
             }
             7 | 8 if model.drives.len() < DRIVES_MAX => {
                 let snapshot = self.snapshot(model)?;
@@ -240,9 +239,11 @@ impl Workload {
         has_room.then_some(Operation::CreateDrive { uuid, name, attributes, size })
     }
 
-    fn member(&mut self, drive: Uuid) -> Member {
+    fn member(&mut self, drive: &DriveModel) -> Member {
         let attributes = vec![5; self.dice.within(0..3) as usize * 700];
-        Member { drive, uuid: self.dice.uuid(), name: self.name("s"), attributes }
+        let marks = drive.bookmarks.len() < BOOKMARKS_MAX && self.dice.once_in(3);
+        let bookmark = marks.then(|| (self.dice.uuid(), self.name("b")));
+        Member { drive: drive.uuid, uuid: self.dice.uuid(), name: self.name("s"), attributes, bookmark }
     }
 
     // --- what and where --------------------------------------------------------------------------------------------

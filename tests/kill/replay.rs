@@ -11,7 +11,7 @@ use std::ops::{AddAssign, Range};
 use floe::{Drive, Snapshot, Store, Uuid};
 
 use crate::judge::{Outcome, done, mapped_ranges};
-use crate::model::{BLOCK, Held, Model};
+use crate::model::{BLOCK, Held, Model, NewSnapshot};
 use crate::operation::{Id, Line, Operation, stamped};
 
 /// A call that the log names.
@@ -142,8 +142,10 @@ impl Expected {
                 self.model.create_drive(drive.uuid(), name, attributes, size);
             }
             Operation::Freeze { members, name, attributes } => {
-                let member =
-                    |(drive, snapshot): &(Id, Id)| (self.drive(*drive), snapshot.uuid(), name.clone(), attributes.clone());
+                let member = |(drive, snapshot): &(Id, Id)| {
+                    let (drive, name, attributes) = (self.drive(*drive), name.clone(), attributes.clone());
+                    NewSnapshot { drive, uuid: snapshot.uuid(), name, attributes, bookmark: None }
+                };
                 self.model.snapshot_group(members.iter().map(member).collect());
             }
             Operation::Clone { snapshot, drive, name } => {

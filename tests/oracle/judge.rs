@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::{Debug, Display};
 use std::ops::Range;
 
-use floe::{Change, ChangeKind, Drive, Error, Snapshot, Store};
+use floe::{Change, ChangeKind, Changes, Drive, Error, ErrorKind, Snapshot, Store};
 
-use crate::model::{BLOCK, DriveModel, Image, Model, Sizes};
+use crate::model::{BLOCK, BookmarkModel, DriveModel, Image, Model, Sizes};
 
 /// A difference between the store and the model ends a run; the text says what it is.
 pub type Outcome<T = ()> = Result<T, String>;
@@ -156,10 +156,10 @@ fn judge_drive(store: &Store, model: &Model, sizes: &[Sizes], expected: &DriveMo
     same("sum of charged sizes (A5)", &info.snapshots_charged_bytes, &charged)?;
     let allocated = own().map(|(_, sizes)| sizes.allocated).sum();
     same("sum of allocated sizes", &info.snapshots_allocated_bytes, &allocated)?;
-    judge_bookmarks(&drive, expected)
+    judge_bookmarks(store, model, &drive, expected)
 }
 
-fn judge_bookmarks(drive: &Drive, expected: &DriveModel) -> Outcome {
+fn judge_bookmarks(store: &Store, model: &Model, drive: &Drive, expected: &DriveModel) -> Outcome {
     let bookmarks = done("bookmarks", drive.bookmarks())?;
     let uuids: Vec<_> = bookmarks.iter().map(floe::Bookmark::uuid).collect();
     same("its bookmarks", &uuids, &expected.bookmarks.iter().map(|bookmark| bookmark.uuid).collect())?;
@@ -171,19 +171,39 @@ fn judge_bookmarks(drive: &Drive, expected: &DriveModel) -> Outcome {
         same(of("size"), &done("size", bookmark.size_bytes())?, &then.size)?;
         same(of("referenced size"), &done("referenced_size", bookmark.referenced_size())?, &then.referenced())?;
         same(of("allocated size"), &done("allocated_size", bookmark.allocated_size())?, &then.beyond(now))?;
-        let reported = changed_blocks(done("changed_ranges", bookmark.changed_ranges())?, now)?;
-        let touched = now.touched_since(expected_mark.moment);
-        for address in then.changes_to(now).keys() {
-            if !reported.contains_key(address) {
-                return Err(format!("{}: block {address} is missing", of("changed ranges")));
+        let reported = done("changed_ranges", bookmark.changed_ranges())?;
+        judge_changes(&of("changed ranges"), reported, expected_mark, now)?;
+        for snapshot in model.snapshots.iter().filter(|snapshot| snapshot.drive == expected.uuid) {
+            let handle = done("finding a snapshot", store.snapshot(snapshot.uuid))?;
+            let what = of(&format!("changes up to snapshot {}", snapshot.name));
+            match handle.changes_since(bookmark) {
+                Ok(reported) if model.moment_of(snapshot) >= expected_mark.moment => {
+                    judge_changes(&what, reported, expected_mark, &snapshot.image)?;
+                }
+                Err(error) if model.moment_of(snapshot) < expected_mark.moment => {
+                    same(&what, &error.kind(), &ErrorKind::InvalidArgument)?;
+                }
+                other => return Err(format!("{what}: {:?}", other.map(drop))),
             }
         }
-        for (address, data) in &reported {
-            if !touched.contains(address) {
-                return Err(format!("{}: block {address} was not touched since", of("changed ranges")));
-            }
-            same(of("kind of change"), data, &now.blocks.contains_key(address))?;
+    }
+    Ok(())
+}
+
+/// No change between a bookmark's moment and a later image is missing, and none is told that did not happen.
+fn judge_changes(what: &str, reported: Changes, mark: &BookmarkModel, newer: &Image) -> Outcome {
+    let reported = changed_blocks(reported, newer)?;
+    let touched = newer.touched_since(mark.moment);
+    for address in mark.image.changes_to(newer).keys() {
+        if !reported.contains_key(address) {
+            return Err(format!("{what}: block {address} is missing"));
         }
+    }
+    for (address, data) in &reported {
+        if !touched.contains(address) {
+            return Err(format!("{what}: block {address} was not touched since"));
+        }
+        same(format!("{what}: kind of change"), data, &newer.blocks.contains_key(address))?;
     }
     Ok(())
 }

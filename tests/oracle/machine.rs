@@ -7,7 +7,7 @@ use floe::{Device, Drive, DriveOptions, ErrorKind, MemoryDevice, Snapshot, Snaps
 use tempfile::TempDir;
 
 use crate::judge::{Outcome, Reading, changed_blocks, done, judge, judge_range, judge_snapshot, mapped_ranges, same};
-use crate::model::{BLOCK, Image, Model};
+use crate::model::{BLOCK, Image, Model, NewSnapshot};
 use crate::operation::{Fill, Operation, Settings, Shape, Spot};
 
 const CAPACITY_BYTES: u64 = 1 << 30;
@@ -81,6 +81,14 @@ fn text(bytes: &[u8]) -> String {
     match bytes.first() {
         Some(first) if bytes.iter().all(|byte| byte == first) => format!("{} times {first}", bytes.len()),
         _ => format!("{} bytes", bytes.len()),
+    }
+}
+
+fn options_of(new: &NewSnapshot) -> SnapshotOptions {
+    let options = SnapshotOptions::named(&new.name).uuid(new.uuid).attributes(new.attributes.clone());
+    match &new.bookmark {
+        Some((uuid, name)) => options.bookmark(*uuid, name),
+        None => options,
     }
 }
 
@@ -166,8 +174,8 @@ impl Machine {
             Operation::Resize { drive, size } => self.resize(drive, size),
             Operation::ReadDrive { drive, spot } => self.read_drive(drive, spot),
             Operation::ReadSnapshot { snapshot, spot } => self.read_snapshot(snapshot, spot),
-            Operation::Snapshot { drive } => self.snapshot(drive),
-            Operation::Group { first, count } => self.group(first, count.into()),
+            Operation::Snapshot { drive, marks } => self.snapshot(drive, marks),
+            Operation::Group { first, count, marks } => self.group(first, count.into(), marks),
             Operation::Clone { snapshot, size } => self.clone_drive(snapshot, size),
             Operation::Revert { drive, snapshot, to_any } => self.revert(drive, snapshot, to_any),
             Operation::DeleteSnapshot { snapshot } => self.delete_snapshot(snapshot),
@@ -360,45 +368,49 @@ impl Machine {
         Ok(())
     }
 
-    fn snapshot(&mut self, drive: u8) -> Outcome {
+    fn snapshot(&mut self, drive: u8, marks: bool) -> Outcome {
         if self.model.snapshots.len() >= self.snapshots_max {
             return Ok(());
         }
         let Some((index, handle)) = self.drive(drive)? else { return Ok(()) };
-        let (name, attributes) = (self.next_name("s"), self.some_attributes());
-        self.tell(format!("snapshot {} as {name}", self.named(index)));
-        let options = SnapshotOptions::named(&name).attributes(attributes.clone());
-        let snapshot = done("snapshot", handle.snapshot(options))?;
+        let new = NewSnapshot { attributes: self.some_attributes(), ..self.new_snapshot(index, "s", marks) };
+        let left = new.bookmark.as_ref().map_or(String::new(), |(_, name)| format!(", leaving {name}"));
+        self.tell(format!("snapshot {} as {}{left}", self.named(index), new.name));
+        let snapshot = done("snapshot", handle.snapshot(options_of(&new)))?;
         // A2: a fresh snapshot is 0.
         same("allocated size of a fresh snapshot", &done("allocated_size", snapshot.allocated_size())?, &0)?;
-        self.model.snapshot_group(vec![(index, snapshot.uuid(), name, attributes)]);
+        same("uuid of the snapshot", &snapshot.uuid(), &new.uuid)?;
+        self.model.snapshot_group(vec![new]);
         Ok(())
     }
 
-    fn group(&mut self, first: u8, count: usize) -> Outcome {
+    fn group(&mut self, first: u8, count: usize, marks: u8) -> Outcome {
         let drives = self.model.drives.len();
         let count = count.min(drives);
         if count == 0 || self.model.snapshots.len() + count > self.snapshots_max {
             return Ok(());
         }
-        let indices: Vec<usize> = (0..count).map(|index| (usize::from(first) + index) % drives).collect();
-        let names: Vec<String> = indices.iter().map(|_| self.next_name("g")).collect();
-        self.tell(format!("snapshot a group as {names:?}"));
+        let mut members = Vec::new();
         let mut handles = Vec::new();
-        for &index in &indices {
+        for place in 0..count {
+            let index = (usize::from(first) + place) % drives;
+            members.push(self.new_snapshot(index, "g", marks >> place & 1 == 1));
             handles.push(done("finding a drive", self.store().drive(self.model.drives[index].uuid))?);
         }
-        let uuids: Vec<Uuid> = indices.iter().map(|_| Uuid::new_v4()).collect();
-        let group: Vec<_> = handles
-            .iter()
-            .zip(names.iter().zip(&uuids))
-            .map(|(handle, (name, uuid))| (handle, SnapshotOptions::named(name).uuid(*uuid)))
-            .collect();
+        let words: Vec<_> = members.iter().map(|new| (&new.name, new.bookmark.as_ref().map(|(_, name)| name))).collect();
+        self.tell(format!("snapshot a group as {words:?}"));
+        let group: Vec<_> = handles.iter().zip(members.iter().map(options_of)).collect();
         let snapshots = done("snapshot_group", self.store().snapshot_group(&group))?;
+        let uuids: Vec<_> = members.iter().map(|new| new.uuid).collect();
         same("uuids of the group", &snapshots.iter().map(Snapshot::uuid).collect(), &uuids)?;
-        let members = indices.into_iter().zip(uuids.into_iter().zip(names));
-        self.model.snapshot_group(members.map(|(index, (uuid, name))| (index, uuid, name, Vec::new())).collect());
+        self.model.snapshot_group(members);
         Ok(())
+    }
+
+    fn new_snapshot(&mut self, drive: usize, prefix: &str, marks: bool) -> NewSnapshot {
+        let marks = marks && self.model.drives[drive].bookmarks.len() < BOOKMARKS_MAX;
+        let bookmark = marks.then(|| (Uuid::new_v4(), self.next_name("b")));
+        NewSnapshot { drive, uuid: Uuid::new_v4(), name: self.next_name(prefix), attributes: Vec::new(), bookmark }
     }
 
     fn revert(&mut self, drive: u8, snapshot: u8, to_any: bool) -> Outcome {

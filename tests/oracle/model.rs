@@ -173,6 +173,17 @@ pub struct NoteModel {
     pub bytes: Arc<[u8]>,
 }
 
+/// A snapshot to be taken.
+pub struct NewSnapshot {
+    /// Index of its drive.
+    pub drive: usize,
+    pub uuid: Uuid,
+    pub name: String,
+    pub attributes: Vec<u8>,
+    /// Of the bookmark that it leaves.
+    pub bookmark: Option<(Uuid, String)>,
+}
+
 /// The sizes of a snapshot (A1, A5), in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
@@ -344,17 +355,25 @@ impl Model {
 
     // --- snapshots and bookmarks -------------------------------------------------------------------------------
 
-    /// One instant of all the drives: index, name and attributes of each, with the uuid its snapshot got.
-    pub fn snapshot_group(&mut self, group: Vec<(usize, Uuid, String, Vec<u8>)>) {
+    /// One instant of all the drives.
+    pub fn snapshot_group(&mut self, group: Vec<NewSnapshot>) {
         let moment = self.next_moment();
-        for (index, uuid, name, attributes) in group {
-            let drive = &mut self.drives[index];
+        for NewSnapshot { drive, uuid, name, attributes, bookmark } in group {
+            if let Some((uuid, name)) = bookmark {
+                self.leave_bookmark(drive, uuid, name);
+            }
+            let drive = &mut self.drives[drive];
             self.points.push(Point { parent: Some(drive.parent), moment, alive: true });
             let point = self.points.len() - 1;
             drive.parent = point;
             drive.frozen = moment;
             self.snapshots.push(SnapshotModel { uuid, name, attributes, drive: drive.uuid, image: drive.image.clone(), point });
         }
+    }
+
+    /// When a snapshot was taken.
+    pub fn moment_of(&self, snapshot: &SnapshotModel) -> u64 {
+        self.points[snapshot.point].moment
     }
 
     pub fn delete_snapshot(&mut self, snapshot: usize) -> SnapshotModel {
@@ -364,7 +383,12 @@ impl Model {
     }
 
     pub fn bookmark(&mut self, drive: usize, uuid: Uuid, name: String) {
-        let moment = self.next_moment();
+        self.next_moment();
+        self.leave_bookmark(drive, uuid, name);
+    }
+
+    fn leave_bookmark(&mut self, drive: usize, uuid: Uuid, name: String) {
+        let moment = self.moment;
         let drive = &mut self.drives[drive];
         drive.frozen = moment;
         drive.bookmarks.push(BookmarkModel { uuid, name, image: drive.image.clone(), moment });

@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use proptest::bool::weighted;
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 
@@ -86,10 +87,14 @@ pub enum Operation {
     },
     Snapshot {
         drive: u8,
+        /// It leaves a bookmark.
+        marks: bool,
     },
     Group {
         first: u8,
         count: u8,
+        /// A bit for each that leaves a bookmark.
+        marks: u8,
     },
     Clone {
         snapshot: u8,
@@ -245,8 +250,8 @@ fn operation(shape: Shape) -> impl Strategy<Value = Operation> {
     ];
     let freezing = prop_oneof![
         1 => size(shape).prop_map(|size| O::CreateDrive { size }),
-        6 => n().prop_map(|drive| O::Snapshot { drive }),
-        1 => (n(), 1..4_u8).prop_map(|(first, count)| O::Group { first, count }),
+        6 => (n(), weighted(0.3)).prop_map(|(drive, marks)| O::Snapshot { drive, marks }),
+        1 => (n(), 1..4_u8, 0..8_u8).prop_map(|(first, count, marks)| O::Group { first, count, marks }),
         3 => (n(), prop_oneof![3 => Just(None), 1 => size(shape).prop_map(Some)])
             .prop_map(|(snapshot, size)| O::Clone { snapshot, size }),
         2 => (n(), n(), any::<bool>()).prop_map(|(drive, snapshot, to_any)| O::Revert { drive, snapshot, to_any }),
