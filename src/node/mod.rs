@@ -17,5 +17,6 @@ pub mod jobs;
 pub mod metrics;
 pub mod nbd;
 pub mod records;
+pub mod remote;
 pub mod service;
 pub mod timestamp;
