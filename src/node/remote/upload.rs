@@ -109,7 +109,7 @@ impl Changes {
         let mut changes = Self { jobs: Vec::new(), total_bytes: 0 };
         match &source.since {
             Some((bookmark, image)) => {
-                for change in bookmark.changed_ranges()? {
+                for change in source.snapshot.changes_since(bookmark)? {
                     let change = change?;
                     changes.add(change.range.start, change.range.end, change.kind == ChangeKind::Data);
                 }
