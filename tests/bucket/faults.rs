@@ -1,12 +1,15 @@
 //! Does a client of the proxy see each fault as it is documented?
 
+use std::io::{BufReader, Write};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use object_store::{Error, ObjectStoreExt, path::Path};
 
 use super::bucket::S3;
 use super::bucket::faulty::{Fault, Proxy, Request, Traffic, nth, once};
-use super::{bytes, client, client_with, create, get, keys};
+use super::bucket::message::Message;
+use super::{PATIENCE, bytes, client, client_with, create, get, keys};
 
 /// A store, and a proxy in front of it.
 fn stage(test: &str) -> Option<(S3, Proxy)> {
@@ -147,8 +150,8 @@ async fn a_port_that_refuses_takes_connections_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_goes_through_is_counted_and_connections_are_kept() {
-    let Some((_s3, proxy)) = stage("what_goes_through_is_counted_and_connections_are_kept") else { return };
+async fn what_goes_through_is_counted() {
+    let Some((_s3, proxy)) = stage("what_goes_through_is_counted") else { return };
     let client = client(&proxy.endpoint(), 0);
     for number in 0..10 {
         create(&client, &format!("dir/{number}"), bytes(1000 + number)).await.expect("a put");
@@ -159,9 +162,24 @@ async fn what_goes_through_is_counted_and_connections_are_kept() {
     assert_eq!(traffic["GET"], Traffic { requests: 10, bytes_up: 0, bytes_down: 10_045 });
     let puts: Vec<_> = proxy.requests().into_iter().filter(|entry| entry.method == "PUT").collect();
     assert_eq!((puts[3].path.as_str(), puts[3].bytes_up), ("/bucket/dir/3", 1003));
-    assert_eq!(proxy.connections(), 1, "each request has a connection of its own");
     assert_eq!(keys(&client).await.len(), 10);
     client.delete(&Path::from("dir/3")).await.expect("a delete");
     let last = proxy.requests().pop().expect("a request");
     assert_eq!((last.method.as_str(), last.path.as_str(), last.status), ("POST", "/bucket?delete", Some(200)));
+}
+
+/// By hand: a client with a pool opens a second connection when it asks before it has put the first one back.
+#[test]
+fn a_connection_serves_one_request_after_another() {
+    let Some((_s3, proxy)) = stage("a_connection_serves_one_request_after_another") else { return };
+    proxy.plan(|request| (request.number == 1).then_some(Fault::Answer(503)));
+    let connection = TcpStream::connect(proxy.endpoint().trim_start_matches("http://")).expect("a connection");
+    connection.set_read_timeout(Some(PATIENCE)).expect("a limit");
+    let mut answers = BufReader::new(&connection);
+    for status in [403, 503, 403] {
+        (&connection).write_all(b"GET /bucket/a HTTP/1.1\r\nHost: here\r\n\r\n").expect("it is open");
+        let answer = Message::answer(&mut answers, "GET").expect("an answer");
+        assert_eq!(answer.status(), status, "nobody has signed it");
+    }
+    assert_eq!((proxy.connections(), proxy.requests().len()), (1, 3));
 }

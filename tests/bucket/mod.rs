@@ -3,7 +3,7 @@
 
 pub mod faulty;
 mod ledger;
-mod message;
+pub mod message;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
