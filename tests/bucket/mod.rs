@@ -4,6 +4,7 @@
 pub mod faulty;
 mod ledger;
 pub mod message;
+mod plan;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
