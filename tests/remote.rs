@@ -22,7 +22,9 @@ fn smoke() {
     let mut buf = vec![0u8; 1 << 20];
     for i in 0..256u64 {
         for w in buf.chunks_mut(8) {
-            x ^= x << 13; x ^= x >> 7; x ^= x << 17;
+            x ^= x << 13;
+            x ^= x >> 7;
+            x ^= x << 17;
             let v = if i % 2 == 0 { x } else { x & 0x0f0f };
             w.copy_from_slice(&v.to_le_bytes());
         }

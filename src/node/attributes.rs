@@ -20,6 +20,8 @@ const TAGS: &str = "tags";
 const MEDIA: &str = "media";
 const AFFINITIES: &str = "affinities";
 const STORAGE_TYPE: &str = "storage_type";
+const PINS: &str = "pins";
+const FILLING: &str = "filling";
 
 /// The attributes of one drive or snapshot.
 ///
@@ -91,7 +93,7 @@ impl Attributes {
     /// Whether the drive has only a part of the image that it is to have.
     #[must_use]
     pub fn is_unfinished(&self) -> bool {
-        self.importing() || self.uploading()
+        self.importing() || self.uploading() || self.filling().is_some()
     }
 
     /// Whether several clients may write the drive at the same time.
@@ -170,6 +172,31 @@ impl Attributes {
     /// Says which class of storage a drive was bought in.
     pub fn set_storage_type(&mut self, storage_type: &str) {
         self.set(STORAGE_TYPE, storage_type.into());
+    }
+
+    /// The remote snapshot whose moment a snapshot holds until it has arrived; such a snapshot is nobody's to see.
+    #[must_use]
+    pub fn pins(&self) -> Option<Uuid> {
+        self.field(PINS)?.as_str()?.parse().ok()
+    }
+
+    /// Says which remote snapshot's moment it holds.
+    pub fn set_pins(&mut self, remote: Uuid) {
+        self.set(PINS, remote.to_string().into());
+    }
+
+    /// The remote snapshot that a drive is being filled from: what it has not got yet is zeroes in the store, and not in its image.
+    #[must_use]
+    pub fn filling(&self) -> Option<Uuid> {
+        self.field(FILLING)?.as_str()?.parse().ok()
+    }
+
+    /// Notes that a drive is being filled from a remote snapshot, or that it has got all.
+    pub fn set_filling(&mut self, remote: Option<Uuid>) {
+        match remote {
+            Some(remote) => self.set(FILLING, remote.to_string().into()),
+            None => self.mark(FILLING, false),
+        }
     }
 
     /// What the engine shall keep.

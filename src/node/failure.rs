@@ -36,12 +36,14 @@ pub enum FailureKind {
     Io,
     /// A node does not let the account in, or does not let it do that.
     Denied,
+    /// Not in this state, or not yet: the same call succeeds later.
+    NotNow,
     /// Whoever read our output went away.
     BrokenPipe,
 }
 
 impl FailureKind {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::InvalidArgument,
         Self::NotFound,
         Self::Ambiguous,
@@ -55,6 +57,7 @@ impl FailureKind {
         Self::Closed,
         Self::Io,
         Self::Denied,
+        Self::NotNow,
         Self::BrokenPipe,
     ];
 
@@ -81,6 +84,7 @@ impl FailureKind {
             Self::Closed => "closed",
             Self::Io => "io",
             Self::Denied => "denied",
+            Self::NotNow => "not_now",
             Self::BrokenPipe => "broken_pipe",
         }
     }
@@ -104,6 +108,7 @@ impl FailureKind {
             | Self::Closed
             | Self::Io
             | Self::Denied
+            | Self::NotNow
             | Self::BrokenPipe => None,
         }
     }

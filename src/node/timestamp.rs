@@ -49,6 +49,13 @@ impl Timestamp {
         Self::at_microsecond(self.0.as_microsecond().saturating_sub(span)).unwrap_or(self)
     }
 
+    /// Seconds from an earlier instant to this one, rounded up.
+    #[must_use]
+    pub fn seconds_since(self, earlier: Self) -> u64 {
+        let microseconds = self.0.as_microsecond().saturating_sub(earlier.0.as_microsecond());
+        u64::try_from(microseconds).unwrap_or_default().div_ceil(1_000_000)
+    }
+
     /// The name of a snapshot of `drive` made at this instant by somebody who gave it none.
     #[must_use]
     pub fn snapshot_name(self, drive: Uuid) -> String {

@@ -101,7 +101,7 @@ impl From<Failure> for Fault {
         let (status, error_type) = match failure.kind() {
             FailureKind::InvalidArgument | FailureKind::Ambiguous => (400, ErrorType::Validation),
             FailureKind::NotFound => (404, ErrorType::NotExist),
-            FailureKind::AlreadyExists | FailureKind::Denied => (403, ErrorType::Permission),
+            FailureKind::AlreadyExists | FailureKind::Denied | FailureKind::NotNow => (403, ErrorType::Permission),
             FailureKind::NoSpace => (503, ErrorType::Backend),
             FailureKind::Locked | FailureKind::Closed | FailureKind::Poisoned => (503, ErrorType::Backend),
             FailureKind::Corrupt | FailureKind::NotAStore | FailureKind::UnsupportedFormat => (500, ErrorType::Database),

@@ -19,12 +19,13 @@ pub(super) enum Exit {
     Unreadable = 8,
     Failed = 9,
     Denied = 10,
+    NotNow = 11,
     Interrupted = 130,
     BrokenPipe = 141,
 }
 
 impl Exit {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Done,
         Self::CheckFailed,
         Self::Usage,
@@ -36,6 +37,7 @@ impl Exit {
         Self::Unreadable,
         Self::Failed,
         Self::Denied,
+        Self::NotNow,
         Self::Interrupted,
         Self::BrokenPipe,
     ];
@@ -53,6 +55,7 @@ impl Exit {
             Self::Unreadable => "not a floe store, or damaged, or made by a newer floe",
             Self::Failed => "reading or writing failed, or no node answers",
             Self::Denied => "a node does not let the account in, or does not let it do that",
+            Self::NotNow => "not in this state, or not yet; the same command succeeds later",
             Self::Interrupted => "interrupted; what was done is kept",
             Self::BrokenPipe => "whoever read the output went away",
         }
@@ -71,6 +74,7 @@ impl From<FailureKind> for Exit {
             FailureKind::NotAStore | FailureKind::UnsupportedFormat | FailureKind::Corrupt => Self::Unreadable,
             FailureKind::Poisoned | FailureKind::Closed | FailureKind::Io => Self::Failed,
             FailureKind::Denied => Self::Denied,
+            FailureKind::NotNow => Self::NotNow,
             FailureKind::BrokenPipe => Self::BrokenPipe,
         }
     }

@@ -43,7 +43,9 @@ pub fn windows(repository: &Repository, windows: &[(u64, Window)]) -> Result<Vec
         let mut hasher = WindowHasher::new();
         for piece in &window.pieces {
             let from = usize::from(piece.at) * BLOCK_BYTES as usize;
-            let bytes = chunks.get(&piece.chunk).and_then(|chunk| chunk.get(from..from + usize::from(piece.blocks) * BLOCK_BYTES as usize));
+            let bytes = chunks
+                .get(&piece.chunk)
+                .and_then(|chunk| chunk.get(from..from + usize::from(piece.blocks) * BLOCK_BYTES as usize));
             let bytes = bytes.ok_or_else(|| damaged(repository, *number, "a chunk of it is too short"))?;
             let first = number * WINDOW_BLOCKS + u64::from(piece.first);
             for (block, bytes) in (first..).zip(bytes.chunks_exact(BLOCK_BYTES as usize)) {
@@ -65,7 +67,8 @@ pub fn windows(repository: &Repository, windows: &[(u64, Window)]) -> Result<Vec
 
 fn damaged(repository: &Repository, window: u64, why: &str) -> Failure {
     let start = window * WINDOW_BYTES;
-    let message = format!("location {}: {WINDOW_BYTES} bytes of the image at {start} are damaged: {why}", repository.bucket().location());
+    let message =
+        format!("location {}: {WINDOW_BYTES} bytes of the image at {start} are damaged: {why}", repository.bucket().location());
     Failure::new(FailureKind::Corrupt, message)
 }
 

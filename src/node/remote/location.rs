@@ -132,21 +132,36 @@ impl Location {
             ObjectStoreScheme::Memory => Arc::new(InMemory::new()),
             ObjectStoreScheme::AmazonS3 => {
                 let builder = AmazonS3Builder::from_env().with_url(url.as_str()).with_retry(retry);
-                Arc::new(options.into_iter().try_fold(builder, |builder, (option, value)| {
-                    Ok::<_, object_store::Error>(builder.with_config(option.parse()?, value))
-                })?.build()?)
+                Arc::new(
+                    options
+                        .into_iter()
+                        .try_fold(builder, |builder, (option, value)| {
+                            Ok::<_, object_store::Error>(builder.with_config(option.parse()?, value))
+                        })?
+                        .build()?,
+                )
             }
             ObjectStoreScheme::GoogleCloudStorage => {
                 let builder = GoogleCloudStorageBuilder::from_env().with_url(url.as_str()).with_retry(retry);
-                Arc::new(options.into_iter().try_fold(builder, |builder, (option, value)| {
-                    Ok::<_, object_store::Error>(builder.with_config(option.parse()?, value))
-                })?.build()?)
+                Arc::new(
+                    options
+                        .into_iter()
+                        .try_fold(builder, |builder, (option, value)| {
+                            Ok::<_, object_store::Error>(builder.with_config(option.parse()?, value))
+                        })?
+                        .build()?,
+                )
             }
             ObjectStoreScheme::MicrosoftAzure => {
                 let builder = MicrosoftAzureBuilder::from_env().with_url(url.as_str()).with_retry(retry);
-                Arc::new(options.into_iter().try_fold(builder, |builder, (option, value)| {
-                    Ok::<_, object_store::Error>(builder.with_config(option.parse()?, value))
-                })?.build()?)
+                Arc::new(
+                    options
+                        .into_iter()
+                        .try_fold(builder, |builder, (option, value)| {
+                            Ok::<_, object_store::Error>(builder.with_config(option.parse()?, value))
+                        })?
+                        .build()?,
+                )
             }
             _ => return Err("no object store that floe knows has such a URL".into()),
         };
@@ -180,7 +195,9 @@ impl Location {
     pub fn repository(&self, bucket: Bucket) -> Result<Repository, Failure> {
         let key = self.key()?;
         match Repository::open(bucket.clone(), key.as_ref()) {
-            Err(failure) if failure.kind() == FailureKind::NotFound && self.is_at_hand() => Repository::init(bucket, key.as_ref()),
+            Err(failure) if failure.kind() == FailureKind::NotFound && self.is_at_hand() => {
+                Repository::init(bucket, key.as_ref())
+            }
             other => other,
         }
     }
@@ -193,5 +210,5 @@ impl Location {
 /// Clients of object stores take the cryptography that the process has installed.
 fn install_cryptography() {
     // Whoever was first installed the same one.
-    let _first = rustls::crypto::ring::default_provider().install_default();
+    rustls::crypto::ring::default_provider().install_default().unwrap_or_default();
 }

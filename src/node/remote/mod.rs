@@ -5,7 +5,10 @@
 
 pub mod bucket;
 pub mod fetch;
+pub mod known;
 pub mod location;
 pub mod pace;
+pub mod remotes;
 pub mod repository;
+pub mod transfer;
 pub mod upload;

@@ -338,7 +338,13 @@ fn cut(pages: &impl Pages, root: Root, start: u64, end: u64, keep: Keep<'_>) -> 
     let page = pages.page(&root.page, root.level)?;
     let step = span(root.level - 1);
     let shorter = match &*page {
-        Page::Leaf(windows) => Page::Leaf(windows.iter().filter(|(slot, _)| start + u64::from(**slot) < end).map(|(slot, window)| (*slot, window.clone())).collect()),
+        Page::Leaf(windows) => Page::Leaf(
+            windows
+                .iter()
+                .filter(|(slot, _)| start + u64::from(**slot) < end)
+                .map(|(slot, window)| (*slot, window.clone()))
+                .collect(),
+        ),
         Page::Inner(level, children) => {
             let mut kept = std::collections::BTreeMap::new();
             for (slot, child) in children {

@@ -6,8 +6,8 @@
 
 use super::bytes::Reader;
 use super::chunk::{CHUNK_BYTES_MAX, ChunkId};
-use crate::fingerprint::{FANOUT, LEVELS, WINDOW_BYTES, digest_of};
 use crate::BLOCK_BYTES;
+use crate::fingerprint::{FANOUT, LEVELS, WINDOW_BYTES, digest_of};
 use blake3::Hash;
 use std::collections::{BTreeMap, HashMap};
 
