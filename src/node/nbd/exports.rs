@@ -5,6 +5,7 @@
 //!    written, the first writer stays the only one. A drive that allows multimount is everybody's.
 //! 3. Connections of one peer count as one client.
 
+use super::behind::{Behind, Behinds};
 use super::protocol::handshake::{Description, Directory, Refusal, RefusalKind};
 use crate::node::attributes::Attributes;
 use crate::node::failure::{Failure, FailureKind};
@@ -115,6 +116,7 @@ pub struct Export {
     read_only: bool,
     multimount: bool,
     share: Option<Share>,
+    behind: Option<Arc<dyn Behind>>,
 }
 
 impl Export {
@@ -130,6 +132,11 @@ impl Export {
         let writes = share.uses.write(share.drive, &share.peer);
         share.writes.store(writes, Ordering::Relaxed);
         writes
+    }
+
+    /// Whoever still fills the drive.
+    pub fn behind(&self) -> Option<&dyn Behind> {
+        self.behind.as_deref().filter(|behind| !behind.is_done())
     }
 
     fn size_bytes(&self) -> Result<u64, Refusal> {
@@ -157,12 +164,19 @@ pub struct Exports {
     peer: Peer,
     /// The only export, under any name.
     only: Option<Image>,
+    behinds: Option<Behinds>,
 }
 
 impl Exports {
     /// All of a store, for a peer.
     pub fn new(store: Store, uses: Arc<Uses>, peer: Peer) -> Self {
-        Self { store, uses, peer, only: None }
+        Self { store, uses, peer, only: None, behinds: None }
+    }
+
+    /// Some of the drives may not have got all of their images yet.
+    pub fn filled_by(mut self, behinds: Option<Behinds>) -> Self {
+        self.behinds = behinds;
+        self
     }
 
     /// One image alone, whatever name is asked for.
@@ -297,7 +311,11 @@ impl Directory for Exports {
             }
             Image::Snapshot(_) => (true, true),
         };
-        Ok(Export { image, name: name.to_owned(), read_only, multimount, share: None })
+        let behind = match &image {
+            Image::Drive(drive) => self.behinds.as_ref().and_then(|behinds| behinds(drive.uuid())),
+            Image::Snapshot(_) => None,
+        };
+        Ok(Export { image, name: name.to_owned(), read_only, multimount, share: None, behind })
     }
 
     fn describe(&self, export: &Export) -> Result<Description, Refusal> {

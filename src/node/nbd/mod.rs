@@ -4,6 +4,7 @@
 //! `connection` and `transmission` serve a client, `server` many. docs/nbd.md is the page for users.
 
 mod address;
+mod behind;
 mod connection;
 mod exports;
 pub mod figures;
@@ -19,6 +20,7 @@ mod transmission;
 mod wire;
 
 pub use address::Address;
+pub use behind::{Behind, Behinds};
 pub use limits::Limits;
 pub use server::{Server, ServerOptions, serve_one};
 pub use tls::TlsConfig;

@@ -1,5 +1,6 @@
 //! What does a request do to an image, and what is the answer?
 
+use super::behind::Behind;
 use super::exports::{Context, Exports};
 use super::protocol::Mode;
 use super::protocol::errno::Errno;
@@ -7,7 +8,7 @@ use super::protocol::handshake::Agreement;
 use super::protocol::reply::{Answer, Output};
 use super::protocol::request::{Bounds, Command, Refusal, Request, decode_status_payload, flag};
 use crate::node::service::select::Image;
-use crate::{Changes, Error, ErrorKind, Layers, Ranges, Result, Snapshot};
+use crate::{Changes, Drive, Error, ErrorKind, Layers, Ranges, Result, Snapshot};
 use std::ops::Range;
 
 /// A client with structured replies gets holes of at least this length as holes.
@@ -78,6 +79,13 @@ fn told(request: &Request) -> impl Fn(Error) -> Told {
 
 fn act(session: &Session, request: &Request, payload: &[u8], answer: &Answer, output: &mut Output) -> Result<(), Told> {
     let range = request.offset..request.offset + if request.names_contexts() { 0 } else { request.length };
+    if let Some(behind) = session.export.behind()
+        && matches!(request.command, Command::Read | Command::Cache)
+    {
+        let cached = range.end.min(range.start.saturating_add(CACHED_BYTES_MAX));
+        let wanted = if request.command == Command::Cache { range.start..cached } else { range.clone() };
+        behind.before_read(wanted).map_err(told(request))?;
+    }
     match request.command {
         Command::Read => return read(session, request, range, answer, output),
         Command::BlockStatus => return status(session, request, payload, answer, output),
@@ -94,7 +102,15 @@ fn act(session: &Session, request: &Request, payload: &[u8], answer: &Answer, ou
 fn change(session: &Session, request: &Request, payload: &[u8], range: Range<u64>) -> Result<(), Told> {
     // What a snapshot holds is durable.
     let Image::Drive(drive) = &session.export.image else { return Ok(()) };
+    let behind = session.export.behind();
     let done = match request.command {
+        // What would be a hole would be filled again after a restart.
+        Command::WriteZeroes if behind.is_some() && request.has(flag::FAST_ZERO) => {
+            return Err((Errno::NotSupported, "zeroes that take space are written like data".into()));
+        }
+        Command::Write | Command::WriteZeroes | Command::Trim if behind.is_some() => {
+            change_unfilled(behind, drive, request, payload, range)
+        }
         Command::Write => drive.write_at(payload, request.offset),
         Command::Trim => drive.discard(range),
         Command::WriteZeroes if request.has(flag::NO_HOLE) => {
@@ -109,6 +125,26 @@ fn change(session: &Session, request: &Request, payload: &[u8], range: Range<u64
     };
     let flushes = request.command == Command::Flush || request.has(flag::FUA);
     done.and_then(|()| if flushes { drive.flush() } else { Ok(()) }).map_err(told(request))
+}
+
+/// Changes a drive that has not got all of its image yet.
+fn change_unfilled(
+    behind: Option<&dyn Behind>,
+    drive: &Drive,
+    request: &Request,
+    payload: &[u8],
+    range: Range<u64>,
+) -> Result<()> {
+    let mut change = || match request.command {
+        Command::Write => drive.write_at(payload, request.offset),
+        // A hint, which cannot be taken: a hole would be filled again after a restart.
+        Command::Trim => drive.read_at(&mut [], range.end),
+        _ => drive.allocate_zeroes(range.clone()),
+    };
+    match behind.filter(|_| request.command != Command::Trim) {
+        Some(behind) => behind.changing(range.clone(), &mut change),
+        None => change(),
+    }
 }
 
 fn read_at(image: &Image, buf: &mut [u8], offset: u64) -> Result<()> {
@@ -220,7 +256,11 @@ fn status(session: &Session, request: &Request, payload: &[u8], answer: &Answer,
     let chosen: Vec<_> = chosen.collect();
     let most = if request.has(flag::REQ_ONE) { 1 } else { EXTENTS_MAX / chosen.len() };
     for (index, (id, context)) in chosen.iter().enumerate() {
-        let extents = extents(&session.export.image, context, &range, most).map_err(told(request))?;
+        let extents = match (session.export.behind(), context) {
+            // What is a hole, and what is still to come, is not known yet.
+            (Some(_), Context::Allocation) => vec![(length, 0)],
+            _ => extents(&session.export.image, context, &range, most).map_err(told(request))?,
+        };
         answer.status(output, *id, &extents, index + 1 == chosen.len());
     }
     still_has(&session.export.image, &range).map_err(told(request))

@@ -1,6 +1,7 @@
 //! How does a store become a server, and how does that end?
 
 use super::address::Address;
+use super::behind::Behinds;
 use super::connection::{Connection, Terms};
 use super::exports::{Exports, Peer, Uses};
 use super::figures::Figures;
@@ -48,6 +49,7 @@ pub struct ServerOptions {
     default: Option<Address>,
     tls: Option<TlsConfig>,
     limits: Limits,
+    behinds: Option<Behinds>,
 }
 
 impl ServerOptions {
@@ -80,6 +82,13 @@ impl ServerOptions {
         self
     }
 
+    /// Some of the drives may not have got all of their images yet.
+    #[must_use]
+    pub fn filled_by(mut self, behinds: Behinds) -> Self {
+        self.behinds = Some(behinds);
+        self
+    }
+
     /// What a client may take.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
@@ -92,6 +101,7 @@ impl ServerOptions {
 struct Shared {
     store: Store,
     uses: Arc<Uses>,
+    behinds: Option<Behinds>,
     terms: Terms,
     stopping: AtomicBool,
     numbers: AtomicU64,
@@ -136,6 +146,7 @@ impl Server {
         let shared = Arc::new(Shared {
             store: store.clone(),
             uses: Arc::default(),
+            behinds: options.behinds,
             terms: Terms { limits: options.limits, tls: options.tls, figures: Arc::default() },
             stopping: AtomicBool::new(false),
             numbers: AtomicU64::new(1),
@@ -181,6 +192,7 @@ impl Server {
     pub fn serve(&self, wire: Arc<dyn Wire>) -> Result<(), Failure> {
         let number = self.shared.numbers.fetch_add(1, Ordering::Relaxed);
         let exports = Exports::new(self.shared.store.clone(), Arc::clone(&self.shared.uses), Peer::Connection(number));
+        let exports = exports.filled_by(self.shared.behinds.clone());
         let wire: Arc<dyn Wire> = Arc::new(Stoppable::new(wire));
         self.shared.present.connections.lock().insert(number, Arc::clone(&wire));
         let place = Place::of(&self.shared, number);
@@ -302,7 +314,7 @@ impl Shared {
                 connections.insert(number, wire.clone());
                 Place::of(self, number)
             };
-            let exports = Exports::new(self.store.clone(), Arc::clone(&self.uses), peer);
+            let exports = Exports::new(self.store.clone(), Arc::clone(&self.uses), peer).filled_by(self.behinds.clone());
             let connection = Connection { wire, exports, needs_tls: listener.address.is_open_to_others() };
             let spawned = thread::Builder::new().name(format!("nbd-{number}")).spawn(move || {
                 let place = place;

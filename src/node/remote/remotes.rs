@@ -4,6 +4,7 @@
 //! 2. While one is under way it is neither edited, deleted nor cloned.
 //! 3. What was acknowledged is written down first: a node that ends goes on where it was.
 
+use super::filling::{Filling, Told};
 use super::known::{Known, State};
 use super::location::Locations;
 use super::repository::Repository;
@@ -70,6 +71,8 @@ pub struct Remotes {
     sizes: Mutex<HashMap<Uuid, Counted>>,
     pub(super) progress: Mutex<HashMap<Uuid, Progress>>,
     beginning: Mutex<()>,
+    pub(super) fillings: Mutex<HashMap<Uuid, Arc<Filling>>>,
+    pub(super) told: Mutex<Option<Told>>,
 }
 
 impl Remotes {
@@ -88,6 +91,8 @@ impl Remotes {
             sizes: Mutex::default(),
             progress: Mutex::default(),
             beginning: Mutex::default(),
+            fillings: Mutex::default(),
+            told: Mutex::default(),
         };
         for (uuid, known) in remotes.records.some(|known| known.state == State::Creating) {
             match known.pin.map(|pin| present(store.snapshot(pin))).transpose()?.flatten() {
@@ -95,6 +100,7 @@ impl Remotes {
                 None => drop(remotes.records.delete(uuid)?),
             }
         }
+        remotes.go_on_filling()?;
         // A snapshot that pins what nobody remembers holds space for nothing.
         for snapshot in store.snapshots() {
             let pins = Attributes::read(&snapshot.attributes()?).pins();
@@ -262,6 +268,11 @@ impl Remotes {
     /// `NotFound`, `NotNow`, and those of the engine.
     pub fn delete(&self, uuid: Uuid) -> Result<(), Failure> {
         let known = self.settled(uuid, "deleted")?;
+        if self.is_filled_from(uuid) {
+            let message =
+                format!("a drive is still being filled from remote snapshot {uuid}: wait until it has all, or delete it");
+            return Err(Failure::new(FailureKind::NotNow, message));
+        }
         self.records.set(uuid, known.in_state(State::Deleting))?;
         if let Some(bookmark) = present(self.store.bookmark(uuid))? {
             present(bookmark.delete())?;

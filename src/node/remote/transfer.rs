@@ -187,7 +187,10 @@ impl Workers {
             let thread = thread::Builder::new().name(format!("remote {number}"));
             thread.spawn(move || shared.run()).map_err(|error| Failure::io("starting a thread", error))
         };
-        let threads = (0..WORKERS).map(start).collect::<Result<_, _>>()?;
+        let mut threads: Vec<_> = (0..WORKERS).map(start).collect::<Result<_, _>>()?;
+        let remotes = Arc::clone(&shared.remotes);
+        let filler = thread::Builder::new().name("filling".into()).spawn(move || remotes.fill_for_ever());
+        threads.push(filler.map_err(|error| Failure::io("starting a thread", error))?);
         Ok(Self { shared, threads })
     }
 
@@ -202,6 +205,7 @@ impl Drop for Workers {
         self.shared.remotes.stop();
         self.shared.woken.notify_all();
         for thread in self.threads.drain(..) {
+            thread.thread().unpark();
             if thread.join().is_err() {
                 tracing::error!("a thread that looks after remote snapshots ended");
             }
