@@ -1,8 +1,10 @@
 //! What does a file of settings say, and in which line?
 //!
-//! TOML. A setting stands above all sections or in one; nothing is deeper. What settings there are is not known here.
+//! TOML. A setting stands above all sections or in one; nothing is deeper, but locations and
+//! schedules ([`settings`](crate::node::remote::settings)). What settings there are is not known here.
 
 use crate::node::failure::{Failure, FailureKind};
+use crate::node::remote::settings::SECTIONS;
 use std::fs;
 use std::path::Path;
 use toml::Spanned;
@@ -59,6 +61,9 @@ fn parse(text: &str) -> Result<Vec<Entry>, (usize, String)> {
     let mut entries = Vec::new();
     for (key, value) in table.get_ref().iter() {
         let name = key.get_ref();
+        if SECTIONS.contains(&name.as_ref()) {
+            continue;
+        }
         if let DeValue::Table(section) = value.get_ref() {
             for (key, value) in section.iter() {
                 entries.push(entry(Some(name), key, value, &line_at)?);

@@ -66,7 +66,9 @@ impl Timestamp {
         jiff::Timestamp::from_microsecond(microsecond).ok().map(Self)
     }
 
-    fn format(self, format: &str) -> String {
+    /// The instant as `strftime` writes it.
+    #[must_use]
+    pub fn format(self, format: &str) -> String {
         self.0.to_zoned(TimeZone::UTC).strftime(format).to_string()
     }
 }

@@ -1,10 +1,13 @@
 //! Which words does the command understand?
 
+use super::backup_commands::BackupArgs;
 use super::bookmark_commands::BookmarkCommand;
 use super::drive_commands::DriveCommand;
 use super::exit;
+use super::location_commands::LocationArgs;
 use super::nbd_command::NbdArgs;
 use super::place::PlaceArgs;
+use super::remote_commands::RemoteArgs;
 use super::scrub_command::ScrubArgs;
 use super::serve_command::ServeArgs;
 use super::snapshot_commands::{CloneArgs, RevertArgs, SnapshotCommand};
@@ -48,6 +51,12 @@ pub(super) enum Command {
     /// Work with bookmarks: points in time that hold no data, to find what changed since
     #[command(subcommand)]
     Bookmark(BookmarkCommand),
+    /// Work with remote snapshots: backups in object storage that outlive drive and store
+    Remote(RemoteArgs),
+    /// Work with locations: the object stores that remote snapshots are kept in
+    Location(LocationArgs),
+    /// Work with schedules of remote snapshots
+    Backup(BackupArgs),
     /// Make a drive from a snapshot; it shares all data and needs neither snapshot nor drive afterwards
     Clone(CloneArgs),
     /// Give a drive the image of a snapshot; the image it has now is lost unless a snapshot keeps it

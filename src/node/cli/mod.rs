@@ -5,6 +5,7 @@
 //! printed: what a reply says is durable, and a pager does not keep the store locked.
 
 mod args;
+mod backup_commands;
 mod bookmark_commands;
 mod changes;
 mod drive_commands;
@@ -12,11 +13,13 @@ mod exit;
 mod export;
 mod import;
 mod json;
+mod location_commands;
 mod log;
 mod nbd_command;
 mod output;
 mod place;
 mod progress;
+mod remote_commands;
 mod scrub_command;
 mod serve_command;
 mod serve_layers;
@@ -68,6 +71,9 @@ fn dispatch(session: &Session, command: Command, settings: &[Setting]) -> Result
         Command::Drive(command) => drive_commands::run(session, command),
         Command::Snapshot(command) => snapshot_commands::run(session, command),
         Command::Bookmark(command) => bookmark_commands::run(session, command),
+        Command::Remote(args) => remote_commands::run(session, &args),
+        Command::Location(args) => location_commands::run(session, &args),
+        Command::Backup(args) => backup_commands::run(session, &args),
         Command::Clone(args) => snapshot_commands::clone_drive(session, &args),
         Command::Revert(args) => snapshot_commands::revert(session, &args),
         Command::Scrub(args) => scrub_command::run(session, &args),

@@ -221,7 +221,7 @@ pub(super) fn candidates(candidates: &[Candidate]) -> String {
     listed.split_once('\n').map_or(String::new(), |(_, rows)| rows.to_owned())
 }
 
-fn drive_name(drive: Uuid, names: &DriveNames) -> String {
+pub(super) fn drive_name(drive: Uuid, names: &DriveNames) -> String {
     names.get(&drive).cloned().unwrap_or_else(|| format!("(deleted) {drive}"))
 }
 

@@ -81,6 +81,9 @@ pub struct Known {
     /// Why it is not there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// The schedule that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
 }
 
 impl Record for Known {
@@ -105,6 +108,7 @@ impl Known {
             revision: manifest.revision,
             pin: None,
             error: None,
+            policy: manifest.policy.clone(),
         }
     }
 

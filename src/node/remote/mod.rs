@@ -6,10 +6,13 @@
 pub mod bucket;
 pub mod fetch;
 pub mod filling;
+pub mod keeping;
 pub mod known;
 pub mod location;
 pub mod pace;
 pub mod remotes;
 pub mod repository;
+pub mod schedule;
+pub mod settings;
 pub mod transfer;
 pub mod upload;

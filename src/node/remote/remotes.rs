@@ -40,6 +40,8 @@ pub struct Wanted {
     pub description: Description,
     /// The drive's definition.
     pub drive_meta: Value,
+    /// The schedule that wants it.
+    pub policy: Option<String>,
 }
 
 /// What came of looking for what a location has.
@@ -223,6 +225,7 @@ impl Remotes {
             revision: 0,
             pin: Some(pin),
             error: None,
+            policy: wanted.policy,
         };
         self.records.set(uuid, known.clone())?;
         let mut attributes = Attributes::made_at(timestamp);

@@ -64,6 +64,7 @@ impl Remotes {
         manifest.owner = known.owner.clone();
         manifest.description = known.description.clone();
         manifest.added = uploaded.added;
+        manifest.policy = known.policy.clone();
         repository.put_manifest(&manifest)?;
         Ok(manifest)
     }

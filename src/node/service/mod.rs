@@ -15,6 +15,7 @@ pub mod objects;
 pub mod parts;
 pub mod plain;
 pub mod reclaim;
+pub mod remotes;
 pub mod scrub;
 pub mod select;
 pub mod snapshots;

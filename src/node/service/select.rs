@@ -105,6 +105,11 @@ impl<H> Named<H> {
         Self { candidate: Candidate { kind: "snapshot", uuid, name, drive: Some(drive) }, drive_name, handle }
     }
 
+    /// A remote snapshot of a drive, whose name is known if it lives.
+    pub fn remote(uuid: Uuid, name: String, drive: Uuid, drive_name: Option<String>, handle: H) -> Self {
+        Self { candidate: Candidate { kind: "remote snapshot", uuid, name, drive: Some(drive) }, drive_name, handle }
+    }
+
     /// Its uuid and its name.
     pub fn into_name(self) -> (Uuid, String) {
         (self.candidate.uuid, self.candidate.name)

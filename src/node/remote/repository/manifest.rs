@@ -86,6 +86,9 @@ pub struct Manifest {
     pub map: Option<Root>,
     /// What was put for it.
     pub added: Added,
+    /// The schedule that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
 }
 
 /// An image, as a location has it.
@@ -117,6 +120,7 @@ impl Manifest {
             fingerprint: map::fingerprint(image.size_bytes, image.map.as_ref()).to_string(),
             map: image.map,
             added: Added::default(),
+            policy: None,
         }
     }
 

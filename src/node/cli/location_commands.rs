@@ -1,0 +1,131 @@
+//! What does `floe location` do?
+
+use super::output::{Document, Reply};
+use super::remote_commands::ConfigArgs;
+use super::session::Session;
+use super::table::{Align, aligned};
+use crate::node::failure::{Failure, FailureKind};
+use crate::node::remote::location::Location;
+use crate::node::remote::remotes::Remotes;
+use crate::node::remote::repository::Repository;
+use crate::node::remote::repository::keys::{Key, Made};
+use clap::{Args, Subcommand};
+use serde_json::json;
+use std::path::PathBuf;
+use uuid::Uuid;
+
+#[derive(Debug, Args)]
+pub(super) struct LocationArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    #[command(subcommand)]
+    command: LocationCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum LocationCommand {
+    /// List locations
+    List,
+    /// Make a repository at a location; encrypted if a key file or a passphrase is set for it
+    Init {
+        /// The location's code
+        code: String,
+    },
+    /// Take notice of the remote snapshots that a location has, whoever made them
+    Import {
+        /// The location's code
+        code: String,
+    },
+    /// List the keys that open an encrypted location
+    Keys {
+        /// The location's code
+        code: String,
+    },
+    /// Let another key open an encrypted location
+    AddKey {
+        /// The location's code
+        code: String,
+        /// A file whose content is the key
+        #[arg(long, value_name = "FILE", required_unless_present = "passphrase_file", conflicts_with = "passphrase_file")]
+        key_file: Option<PathBuf>,
+        /// A file whose first line is a passphrase
+        #[arg(long, value_name = "FILE")]
+        passphrase_file: Option<PathBuf>,
+    },
+    /// Let a key open an encrypted location no longer
+    RemoveKey {
+        /// The location's code
+        code: String,
+        /// Which
+        key: Uuid,
+    },
+}
+
+pub(super) fn run(session: &Session, args: &LocationArgs) -> Result<Reply, Failure> {
+    args.config.with_remotes(session, |remotes| match &args.command {
+        LocationCommand::List => list(remotes),
+        LocationCommand::Init { code } => {
+            let location = remotes.locations().find(code)?;
+            let repository = Repository::init(location.bucket(code)?, location.key()?.as_ref())?;
+            let about = repository.about();
+            let encrypted = if about.encrypted { ", encrypted" } else { "" };
+            let text = format!("location {code} has a repository now{encrypted}: {}\n", about.uuid);
+            let json = json!({"location": code, "repository": about.uuid.to_string(), "encrypted": about.encrypted});
+            Ok(Document::about([about.uuid], text, json).into())
+        }
+        LocationCommand::Import { code } => {
+            let imported = remotes.import(code, &|_| None)?;
+            let (found, lost, damaged) = (&imported.found, &imported.lost, &imported.damaged);
+            let mut text = format!("{} remote snapshots found, {} are gone\n", found.len(), lost.len());
+            damaged.iter().for_each(|words| text += &format!("damaged: {words}\n"));
+            let uuids = |uuids: &[Uuid]| uuids.iter().map(Uuid::to_string).collect::<Vec<_>>();
+            let json = json!({"location": code, "found": uuids(found), "lost": uuids(lost), "damaged": damaged});
+            Ok(Document::about(found.iter().copied(), text, json).into())
+        }
+        LocationCommand::Keys { code } => {
+            let keys = remotes.repository(code)?.keys()?;
+            let kind = |made: &Made| if matches!(made, Made::File) { "file" } else { "passphrase" };
+            let rows: Vec<_> =
+                keys.iter().map(|key| [key.uuid.to_string(), kind(&key.made).into(), key.created.to_seconds()]).collect();
+            let text = aligned([("UUID", Align::Left), ("KIND", Align::Left), ("CREATED (UTC)", Align::Left)], &rows);
+            let plain = |key: &crate::node::remote::repository::keys::Wrapped| {
+                json!({"uuid": key.uuid.to_string(), "kind": kind(&key.made), "timestamp": key.created.to_string()})
+            };
+            Ok(Document::about(keys.iter().map(|key| key.uuid), text, keys.iter().map(plain).collect()).into())
+        }
+        LocationCommand::AddKey { code, key_file, passphrase_file } => {
+            let location = remotes.locations().find(code)?;
+            let key = key(location, code)?;
+            let new = Location { key_file: key_file.clone(), passphrase_file: passphrase_file.clone(), ..Location::default() };
+            let new = new.key()?.expect("one of the two is given");
+            let wrapped = remotes.repository(code)?.add_key(&key, &new)?;
+            let text = format!("key {} opens location {code} too\n", wrapped.uuid);
+            Ok(Document::about([wrapped.uuid], text, json!({"uuid": wrapped.uuid.to_string()})).into())
+        }
+        LocationCommand::RemoveKey { code, key } => {
+            remotes.repository(code)?.remove_key(*key)?;
+            let text = format!("key {key} does not open location {code} any more\n");
+            Ok(Document::about([*key], text, json!({"uuid": key.to_string()})).into())
+        }
+    })
+}
+
+fn key(location: &Location, code: &str) -> Result<Key, Failure> {
+    let message = || Failure::new(FailureKind::InvalidArgument, format!("no key is set for location {code}"));
+    location.key()?.ok_or_else(message)
+}
+
+fn list(remotes: &Remotes) -> Result<Reply, Failure> {
+    let usual = remotes.locations().default_code();
+    let mut rows = Vec::new();
+    let mut json = Vec::new();
+    for code in remotes.locations().codes() {
+        let location = remotes.locations().find(code)?;
+        let count = remotes.some(|known| known.location == code).len();
+        let is_usual = usual == Some(code);
+        rows.push([code.to_owned(), count.to_string(), if is_usual { "yes" } else { "" }.into(), location.url.clone()]);
+        json.push(json!({"code": code, "url": location.url, "remote_snapshots": count, "default": is_usual}));
+    }
+    let heads = [("CODE", Align::Left), ("REMOTE SNAPSHOTS", Align::Right), ("DEFAULT", Align::Left), ("URL", Align::Left)];
+    Ok(Document::new(aligned(heads, &rows), json.into()).into())
+}
