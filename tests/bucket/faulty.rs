@@ -13,6 +13,7 @@ use super::ledger::Ledger;
 pub use super::ledger::{Entry, Traffic};
 use super::message::Message;
 use super::plan::Plan;
+#[allow(unused_imports)] // As above.
 pub use super::plan::{Fault, Request, nth, once};
 
 /// Stands in front of a store, on a port of its own.

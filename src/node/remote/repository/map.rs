@@ -75,16 +75,17 @@ pub fn fingerprint(size_bytes: u64, root: Option<&Root>) -> Hash {
     fingerprint::fingerprint(size_bytes, top)
 }
 
+/// Looks at windows, one after the other.
+pub type Visit<'a> = &'a mut dyn FnMut(u64, &Window) -> Result<ControlFlow<()>, Failure>;
+
+/// Looks at windows of two maps.
+pub type Compare<'a> = &'a mut dyn FnMut(u64, Option<&Window>, Option<&Window>) -> Result<(), Failure>;
+
 /// Walks over the windows in a range that are not nothing but zeroes.
 ///
 /// # Errors
 /// Those of `pages` and of `visit`.
-pub fn walk(
-    pages: &impl Pages,
-    root: Option<&Root>,
-    range: Range<u64>,
-    visit: &mut dyn FnMut(u64, &Window) -> Result<ControlFlow<()>, Failure>,
-) -> Result<(), Failure> {
+pub fn walk(pages: &impl Pages, root: Option<&Root>, range: Range<u64>, visit: Visit<'_>) -> Result<(), Failure> {
     match root {
         Some(root) => walk_page(pages, &root.page, root.level, 0, &range, visit).map(drop),
         None => Ok(()),
@@ -97,7 +98,7 @@ fn walk_page(
     level: u8,
     start: u64,
     range: &Range<u64>,
-    visit: &mut dyn FnMut(u64, &Window) -> Result<ControlFlow<()>, Failure>,
+    visit: Visit<'_>,
 ) -> Result<ControlFlow<()>, Failure> {
     let page = pages.page(id, level)?;
     let step = span(level - 1);
@@ -145,12 +146,7 @@ pub fn window(pages: &impl Pages, root: Option<&Root>, window: u64) -> Result<Op
 ///
 /// # Errors
 /// Those of `pages`.
-pub fn diff(
-    pages: &impl Pages,
-    left: Option<&Root>,
-    right: Option<&Root>,
-    visit: &mut dyn FnMut(u64, Option<&Window>, Option<&Window>) -> Result<(), Failure>,
-) -> Result<(), Failure> {
+pub fn diff(pages: &impl Pages, left: Option<&Root>, right: Option<&Root>, visit: Compare<'_>) -> Result<(), Failure> {
     let level = left.map_or(1, |root| root.level).max(right.map_or(1, |root| root.level));
     diff_at(pages, left.copied(), right.copied(), level, 0, visit)
 }
@@ -161,7 +157,7 @@ fn diff_at(
     right: Option<Root>,
     level: u8,
     start: u64,
-    visit: &mut dyn FnMut(u64, Option<&Window>, Option<&Window>) -> Result<(), Failure>,
+    visit: Compare<'_>,
 ) -> Result<(), Failure> {
     if left.map(|root| (root.page, root.level)) == right.map(|root| (root.page, root.level)) {
         return Ok(());
