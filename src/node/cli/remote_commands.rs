@@ -113,8 +113,7 @@ pub(super) fn run(session: &Session, args: &RemoteArgs) -> Result<Reply, Failure
             let drive = select::drive(remotes.store(), drive)?;
             let bar = Sent::new(session.style);
             let made = remotes::create(remotes, &drive, location.as_deref(), name.as_deref(), &mut |progress| bar.at(progress));
-            let view = made.map_err(|failure| failure.consequence("`floe remote resume` goes on with what began"))?;
-            said(&view, "created")
+            said(&made?, "created")
         }
         RemoteCommand::List { drive } => {
             let drive = drive.as_deref().map(|word| drive_that_may_be_gone(remotes, word)).transpose()?;

@@ -127,7 +127,8 @@ pub fn create(
     };
     let uuid = wanted.uuid;
     remotes.begin(drive, wanted)?;
-    remotes.transfer(uuid, progress)?;
+    let done = remotes.transfer(uuid, progress);
+    done.map_err(|failure| failure.consequence("its moment is pinned: `floe remote resume` goes on"))?;
     view(remotes, uuid)
 }
 
