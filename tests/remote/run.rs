@@ -94,7 +94,8 @@ impl Run<'_> {
                 self.touch(&drive, blocks);
             }
             10 => {
-                let bytes = self.dice.within(1..8 * WINDOW * BLOCK);
+                // Whole blocks leave no write behind that would tell of the cut.
+                let bytes = self.dice.within(1..8 * WINDOW) * BLOCK - if self.dice.once_in(2) { 512 } else { 0 };
                 drive.resize(bytes).expect("a resize");
                 self.touch(&drive, size.min(bytes) / BLOCK..size.max(bytes).div_ceil(BLOCK));
             }
