@@ -17,3 +17,5 @@ pub mod repack;
 pub mod repository;
 pub mod session;
 pub mod upload;
+pub mod usage;
+pub mod verify;
