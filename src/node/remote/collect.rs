@@ -179,6 +179,7 @@ fn collect_with(
         doomed::put(bucket, mark.now, doomed)?;
     }
     mark.dead.iter().try_for_each(|dead| session::remove(bucket, dead.uuid))?;
+    lease::remove_probes(bucket, mark.now)?;
     Ok(collected)
 }
 

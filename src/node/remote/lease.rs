@@ -67,6 +67,16 @@ pub fn time(bucket: &Bucket) -> Result<i64, Failure> {
     })
 }
 
+/// Removes the probes of those who crashed while they asked.
+///
+/// # Errors
+/// `Io`, `Denied`
+pub fn remove_probes(bucket: &Bucket, now: i64) -> Result<(), Failure> {
+    let probes = bucket.list(PROBES)?.into_iter();
+    let mut old = probes.filter(|probe| probe.modified + VALID_SECONDS < now);
+    old.try_for_each(|probe| bucket.delete(&probe.name))
+}
+
 #[derive(Serialize, Deserialize)]
 struct Written {
     holder: String,
