@@ -4,6 +4,7 @@ use crate::shaky::{Cloud, Crash};
 use crate::world::{Node, World};
 use floe::Uuid;
 use floe::node::remote::collect::Fate;
+use floe::node::remote::verify::{ProblemKind, verify};
 use std::sync::Arc;
 
 /// A location in which a collection has everything to do that there is: packs whose time is over, some of which are needed again, others
@@ -66,6 +67,9 @@ fn a_collection_that_crashes_anywhere_loses_nothing_and_the_next_one_goes_on() {
             let after = on(&world, &cloud);
             after.check(&Node::open(&cloud));
             after.check(&reader);
+            let problems = verify(&Node::open(&cloud).repository, true, &mut |_, _| ()).expect("a look").problems;
+            let worse = problems.into_iter().find(|problem| problem.kind != ProblemKind::OrphanedPack);
+            assert!(worse.is_none(), "after a crash {crash:?} operation {number}: {worse:?}");
             // What it relies on must stay too.
             let uploading = Node::open(&cloud);
             (0..8).for_each(|window| after.write(0, window, 30 + window % 4));

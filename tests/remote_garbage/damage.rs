@@ -42,8 +42,20 @@ fn damage_of_each_kind_is_found_and_names_whom_it_affects() {
     type Damage = fn(&Node);
     // What is done; whether all must be read to see it; as what it is found; which of the three it affects.
     let cases: [(&str, Damage, bool, ProblemKind, &[usize]); 12] = [
-        ("a pack is gone", |node| node.repository.bucket().delete(&second_pack(node)).expect("damage"), false, ProblemKind::MissingPack, &[1]),
-        ("a shared pack is gone", |node| node.repository.bucket().delete(&first_pack(node)).expect("damage"), false, ProblemKind::MissingPack, &[0, 2]),
+        (
+            "a pack is gone",
+            |node| node.repository.bucket().delete(&second_pack(node)).expect("damage"),
+            false,
+            ProblemKind::MissingPack,
+            &[1],
+        ),
+        (
+            "a shared pack is gone",
+            |node| node.repository.bucket().delete(&first_pack(node)).expect("damage"),
+            false,
+            ProblemKind::MissingPack,
+            &[0, 2],
+        ),
         ("a pack is cut off", |node| cut(node, &second_pack(node)), false, ProblemKind::DamagedPack, &[1]),
         ("a list is damaged", |node| flip(node, &second_pack(node), |len| len - 40), false, ProblemKind::DamagedPack, &[1]),
         ("a trailer is damaged", |node| flip(node, &second_pack(node), |len| len - 16), false, ProblemKind::DamagedPack, &[1]),
@@ -51,8 +63,20 @@ fn damage_of_each_kind_is_found_and_names_whom_it_affects() {
         ("a shared chunk is damaged", |node| flip(node, &first_pack(node), |_| 5), true, ProblemKind::DamagedChunk, &[0, 2]),
         ("a page is damaged", |node| flip(node, &page_pack(node, 1), |_| 5), false, ProblemKind::DamagedPage, &[1]),
         ("a manifest is damaged", |node| flip(node, &manifest(node, 1), |_| 5), false, ProblemKind::DamagedManifest, &[1]),
-        ("an index object is gone", |node| node.repository.bucket().delete(&index_of(node, &second_pack(node))).expect("damage"), false, ProblemKind::MissingChunk, &[1]),
-        ("an index object is damaged", |node| flip(node, &index_of(node, &second_pack(node)), |_| 9), false, ProblemKind::DamagedIndex, &[]),
+        (
+            "an index object is gone",
+            |node| node.repository.bucket().delete(&index_of(node, &second_pack(node))).expect("damage"),
+            false,
+            ProblemKind::MissingChunk,
+            &[1],
+        ),
+        (
+            "an index object is damaged",
+            |node| flip(node, &index_of(node, &second_pack(node)), |_| 9),
+            false,
+            ProblemKind::DamagedIndex,
+            &[],
+        ),
         ("an object is nobody's", |node| put(node, "packs/stranger", vec![1]), false, ProblemKind::Unknown, &[]),
     ];
     for (what, damage, read_data, kind, whom) in cases {

@@ -27,7 +27,9 @@ impl Drop for Replay {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let Self { seed, steps } = self;
-            eprintln!("replay: FLOE_SEED={seed} FLOE_RUNS=1 FLOE_STEPS={steps} cargo test --all-features --test remote_garbage story");
+            eprintln!(
+                "replay: FLOE_SEED={seed} FLOE_RUNS=1 FLOE_STEPS={steps} cargo test --all-features --test remote_garbage story"
+            );
         }
     }
 }

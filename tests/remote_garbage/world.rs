@@ -146,7 +146,8 @@ impl World {
         let uploaded = uploaded?;
         let uuid = Uuid::new_v4();
         self.expected.lock().expect("nobody panicked").insert(uuid, bytes);
-        let manifest = Manifest::new(uuid, Timestamp::now(), Uuid::from_u128(drive as u128), serde_json::Value::Null, &uploaded.image);
+        let manifest =
+            Manifest::new(uuid, Timestamp::now(), Uuid::from_u128(drive as u128), serde_json::Value::Null, &uploaded.image);
         Ok(Open { session: uploaded.session, manifest, node: node.clone(), drive, bookmark })
     }
 
@@ -169,7 +170,11 @@ impl World {
         assert!(failures.is_empty(), "{failures:?}");
         for manifest in manifests {
             let image = node.image(&manifest).unwrap_or_else(|failure| panic!("{} cannot be restored: {failure}", manifest.uuid));
-            assert!(image == self.expected.lock().expect("nobody panicked")[&manifest.uuid], "{} is another image", manifest.uuid);
+            assert!(
+                image == self.expected.lock().expect("nobody panicked")[&manifest.uuid],
+                "{} is another image",
+                manifest.uuid
+            );
         }
     }
 

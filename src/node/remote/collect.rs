@@ -301,7 +301,8 @@ fn delete(
 
 /// Puts index objects without these packs in the place of those that name them.
 fn take_out(repository: &Repository, mark: &Mark, lease: &mut Lease, deleted: &BTreeSet<Uuid>) -> Result<(), Failure> {
-    let (old, others): (Vec<_>, Vec<_>) = mark.index.iter().partition(|(_, packs)| packs.iter().any(|pack| deleted.contains(pack)));
+    let (old, others): (Vec<_>, Vec<_>) =
+        mark.index.iter().partition(|(_, packs)| packs.iter().any(|pack| deleted.contains(pack)));
     let elsewhere: BTreeSet<&Uuid> = others.into_iter().flat_map(|(_, packs)| packs).collect();
     let mut kept: BTreeMap<Uuid, PackList> = BTreeMap::new();
     let mut put = BTreeSet::new();

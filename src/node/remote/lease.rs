@@ -41,7 +41,8 @@ pub enum Conditions {
 /// `Io`, `Denied`
 pub fn probe(bucket: &Bucket) -> Result<Conditions, Failure> {
     let name = format!("{PROBES}/{}", Uuid::new_v4());
-    let asked = bucket.create(&name, &Bytes::from_static(b"first")).and_then(|_| bucket.create(&name, &Bytes::from_static(b"second")));
+    let asked =
+        bucket.create(&name, &Bytes::from_static(b"first")).and_then(|_| bucket.create(&name, &Bytes::from_static(b"second")));
     bucket.delete(&name)?;
     match asked {
         Ok(Created::Taken) => Ok(Conditions::Enforced),
@@ -62,7 +63,8 @@ pub fn time(bucket: &Bucket) -> Result<i64, Failure> {
     let put = bucket.list(&directory)?;
     bucket.delete(&name)?;
     put.first().map(|object| object.modified).ok_or_else(|| {
-        let message = format!("location {}: an object that was just put is in no list: is its store consistent?", bucket.location());
+        let message =
+            format!("location {}: an object that was just put is in no list: is its store consistent?", bucket.location());
         Failure::new(FailureKind::Io, message)
     })
 }

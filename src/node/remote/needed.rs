@@ -58,7 +58,8 @@ fn descend(repository: &Repository, asked: &[Asked], level: u8, visitor: &mut im
                 Ok(Page::Leaf(windows)) => visitor.leaf(id, *start, &windows)?,
                 Ok(Page::Inner(_, children)) => {
                     let step = span(level - 1);
-                    let children = children.iter().map(|(slot, child)| (child.page, child.digest, start + u64::from(*slot) * step));
+                    let children =
+                        children.iter().map(|(slot, child)| (child.page, child.digest, start + u64::from(*slot) * step));
                     below.extend(children.filter(|(id, ..)| visitor.page(id)));
                 }
                 Err(failure) => visitor.lost(id, failure)?,

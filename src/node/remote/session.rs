@@ -126,7 +126,8 @@ impl Session {
         if !self.bucket.list(&format!("{}/{base}", manifest::DIRECTORY))?.is_empty() {
             return Ok(());
         }
-        let message = format!("location {}: remote snapshot {base}, which the upload builds on, was deleted", self.bucket.location());
+        let message =
+            format!("location {}: remote snapshot {base}, which the upload builds on, was deleted", self.bucket.location());
         Err(Failure::new(FailureKind::NotFound, message))
     }
 

@@ -494,8 +494,9 @@ fn pieces_of(before: Option<&Window>, looked: &Looked) -> Vec<Piece> {
             at += 1;
         }
     }
-    let pieces = places.iter().enumerate().filter_map(|(block, place)| {
-        place.map(|(chunk, at)| Piece { first: block as u8, blocks: 1, chunk, at })
-    });
+    let pieces = places
+        .iter()
+        .enumerate()
+        .filter_map(|(block, place)| place.map(|(chunk, at)| Piece { first: block as u8, blocks: 1, chunk, at }));
     map::joined(pieces.collect())
 }

@@ -119,14 +119,17 @@ pub fn verify(repository: &Repository, read_data: bool, progress: &mut dyn FnMut
     for (done, (pack, found)) in (0..).zip(&packs) {
         progress(done, total);
         match lists.get(pack) {
-            None => drop(verified.found(ProblemKind::OrphanedPack, pack::name(*pack), "no index names it")),
+            None => {
+                verified.found(ProblemKind::OrphanedPack, pack::name(*pack), "no index names it");
+            }
             Some(entries) => look_at_pack(repository, *pack, found.bytes, entries, read_data, &mut verified, &mut bad)?,
         }
     }
     for (done, manifest) in (packs.len() as u64..).zip(&manifests) {
         progress(done, total);
         let who = Affected { uuid: manifest.uuid, name: Some(manifest.description.name.clone()) };
-        let mut look = Look { repository, read_data, who, seen: HashSet::new(), verified: &mut verified, bad: &mut bad, lists: &lists };
+        let mut look =
+            Look { repository, read_data, who, seen: HashSet::new(), verified: &mut verified, bad: &mut bad, lists: &lists };
         needed::walk(repository, manifest.map.as_ref(), &mut look)?;
     }
     progress(total, total);
@@ -157,7 +160,9 @@ fn read_index(repository: &Repository, verified: &mut Verified) -> Result<Lists,
                 }
                 lists.extend(read.into_iter().map(|list| (list.pack, list.entries)));
             }
-            Err(failure) if is_lost(&failure) => drop(verified.found(ProblemKind::DamagedIndex, object.name, failure.to_string())),
+            Err(failure) if is_lost(&failure) => {
+                verified.found(ProblemKind::DamagedIndex, object.name, failure.to_string());
+            }
             Err(failure) => return Err(failure),
         }
     }
@@ -284,7 +289,8 @@ impl Look<'_> {
                 if place.is_some_and(|(pack, _)| self.lists.contains_key(&pack)) {
                     return true;
                 }
-                let problem = self.verified.found(ProblemKind::MissingChunk, id.to_string(), "it is needed, and no index names it");
+                let problem =
+                    self.verified.found(ProblemKind::MissingChunk, id.to_string(), "it is needed, and no index names it");
                 self.bad.chunks.insert(*id, problem);
                 problem
             }
@@ -295,7 +301,8 @@ impl Look<'_> {
 
     /// Whether the windows of a leaf are those that their digests are of.
     fn read(&mut self, start: u64, windows: &BTreeMap<u8, Window>) -> Result<Option<usize>, Failure> {
-        let windows: Vec<(u64, Window)> = windows.iter().map(|(slot, window)| (start + u64::from(*slot), window.clone())).collect();
+        let windows: Vec<(u64, Window)> =
+            windows.iter().map(|(slot, window)| (start + u64::from(*slot), window.clone())).collect();
         for together in windows.chunks(TOGETHER) {
             match fetch::windows(self.repository, together) {
                 Ok(_) => {}
@@ -376,7 +383,9 @@ fn rebuild(repository: &Repository, lease: &mut Lease) -> Result<Rebuilt, Failur
     let (mut named, mut wrong) = (HashSet::new(), Vec::new());
     for object in objects {
         match bucket.get(&object.name).and_then(|bytes| index::read(repository.codec(), &object.name, &bytes)) {
-            Ok(lists) if lists.iter().all(|list| packs.contains_key(&list.pack)) => named.extend(lists.into_iter().map(|list| list.pack)),
+            Ok(lists) if lists.iter().all(|list| packs.contains_key(&list.pack)) => {
+                named.extend(lists.into_iter().map(|list| list.pack))
+            }
             Err(failure) if !is_lost(&failure) => return Err(failure),
             _ => wrong.push(object.name),
         }

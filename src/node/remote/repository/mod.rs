@@ -86,8 +86,13 @@ impl Repository {
         if about(&bucket)?.is_some() {
             return Err(exists(&bucket));
         }
-        let about =
-            About { floe: "repository".into(), version: VERSION, uuid: Uuid::new_v4(), created: Timestamp::now(), encrypted: key.is_some() };
+        let about = About {
+            floe: "repository".into(),
+            version: VERSION,
+            uuid: Uuid::new_v4(),
+            created: Timestamp::now(),
+            encrypted: key.is_some(),
+        };
         let mut cipher = None;
         if let Some(key) = key {
             let secret = keys::random();
@@ -111,7 +116,8 @@ impl Repository {
             return Err(Failure::new(FailureKind::NotFound, message));
         };
         if about.version != VERSION {
-            let message = format!("the repository of location {code} is of version {}, and this floe knows {VERSION}", about.version);
+            let message =
+                format!("the repository of location {code} is of version {}, and this floe knows {VERSION}", about.version);
             return Err(Failure::new(FailureKind::UnsupportedFormat, message));
         }
         let cipher = match (about.encrypted, key) {
@@ -348,7 +354,10 @@ impl Repository {
     /// # Errors
     /// `Io`, `Denied`
     pub fn delete_manifest(&self, uuid: Uuid) -> Result<(), Failure> {
-        self.bucket.list(&format!("{}/{uuid}", manifest::DIRECTORY))?.iter().try_for_each(|object| self.bucket.delete(&object.name))
+        self.bucket
+            .list(&format!("{}/{uuid}", manifest::DIRECTORY))?
+            .iter()
+            .try_for_each(|object| self.bucket.delete(&object.name))
     }
 
     /// The keys that open it.
