@@ -2,8 +2,9 @@
 
 use crate::world::{Node, World};
 use floe::Uuid;
+use floe::node::remote::rebuild::rebuild_index;
 use floe::node::remote::repository::pack;
-use floe::node::remote::verify::{Problem, ProblemKind, rebuild_index, verify};
+use floe::node::remote::verify::{Problem, ProblemKind, verify};
 use std::collections::BTreeSet;
 
 /// Two remote snapshots with nothing in common, and a third with half of what the first has.

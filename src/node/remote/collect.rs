@@ -20,7 +20,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 /// Packs that an index object names at most, when index objects are put together.
-const PACKS_PER_INDEX: usize = 64;
+pub const PACKS_PER_INDEX: usize = 64;
 
 /// How garbage is collected.
 #[derive(Clone, Debug)]

@@ -13,6 +13,7 @@ pub mod location;
 pub mod mark;
 pub mod needed;
 pub mod pace;
+pub mod rebuild;
 pub mod repack;
 pub mod repository;
 pub mod session;
