@@ -68,8 +68,8 @@ fn next_one_of_a_drive_waits_half_an_hour_unless_told_otherwise() {
     let refusal = bench.fails(&["remote", "create", "db"], NOT_NOW);
     assert!(refusal.contains("at most one remote snapshot in 30 minutes; the next one in "), "{refusal}");
     bench.ok(&["remote", "create", "db", "--remote-interval", "0"]);
-    let name = string(&bench.json(&["remote", "list"])[0], "name").to_owned();
-    bench.ok(&["remote", "delete", &name]);
+    let newest = string(&bench.json(&["remote", "list"])[1], "uuid").to_owned();
+    bench.ok(&["remote", "delete", &newest]);
     bench.fails(&["remote", "create", "db"], NOT_NOW);
     bench.ok(&["drive", "create", "other", "--size", "1M"]);
     bench.ok(&["remote", "create", "other"]);
@@ -163,4 +163,38 @@ fn schedule_makes_what_is_due_and_says_why_each_one_stays() {
         "the last two, and the one made now"
     );
     assert!(!uuids(&left).contains(&made[0].as_str()));
+}
+
+#[test]
+fn location_is_looked_after_by_command() {
+    let bench = Bench::new();
+    bench.ok(&["drive", "import", "db", &bench.image("a", "ABCD")]);
+    create(&bench, "db", "monday");
+    bench.ok(&["drive", "import", "--overwrite", "db", &bench.image("b", "WXYZ")]);
+    create(&bench, "db", "tuesday");
+    let checked = bench.json(&["location", "check", "GVA"]);
+    assert_eq!(checked["conditional_put"], "enforced");
+    assert_eq!(checked["garbage_size"], 0);
+    assert_eq!(checked["remote_snapshots"].as_array().expect("a list").len(), 2);
+    assert!(number(&checked["remote_snapshots"][0], "unique_stored_size") > 0);
+    bench.ok(&["remote", "delete", "monday"]);
+    let dry = bench.json(&["location", "collect", "GVA", "--dry-run", "--grace", "0"]);
+    assert_eq!((dry["dry_run"].as_bool(), dry["fates"][0]["why"].as_str()), (Some(true), Some("no remote snapshot needs it")));
+    assert_eq!(bench.json(&["location", "collect", "GVA", "--dry-run"])["fates"], dry["fates"], "a dry run does nothing");
+    assert!(number(&bench.json(&["location", "collect", "GVA", "--grace", "0"]), "doomed_size") > 0);
+    let waits = bench.json(&["location", "collect", "GVA"]);
+    assert_eq!((number(&waits, "freed_size"), waits["fates"][0]["fate"].as_str()), (0, Some("waits")));
+    assert!(number(&bench.json(&["location", "collect", "GVA", "--grace", "0"]), "freed_size") > 0);
+    assert!(bench.ok(&["location", "verify", "GVA", "--read-data"]).ends_with("read: clean\n"));
+
+    let packs = bench.path("locations/GVA/packs");
+    let pack = fs::read_dir(&packs).expect("a directory").next().expect("a pack").expect("an entry").path();
+    let pack = fs::read_dir(pack).expect("a directory").next().expect("a pack").expect("an entry").path();
+    fs::remove_file(&pack).expect("a file less");
+    let output = bench.run(&["location", "verify", "GVA"]);
+    assert_eq!(code(&output), 1);
+    let said = text(&output.stdout);
+    assert!(said.contains("MissingPack") && said.contains("tuesday"), "{said}");
+    assert!(bench.fails(&["remote", "clone", "tuesday", "--name", "x"], 3).contains("location GVA"));
+    assert_eq!(bench.json(&["drive", "list"]).as_array().expect("a list").len(), 1, "nothing is left of a clone that failed");
 }

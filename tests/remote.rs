@@ -4,7 +4,6 @@
 
 #[path = "remote/amounts.rs"]
 mod amounts;
-#[allow(dead_code)]
 #[path = "bucket/mod.rs"]
 mod bucket;
 #[path = "crash/dice.rs"]

@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use floe::node::remote::collect::{Options, collect};
 use floe::node::remote::filling::NewDrive;
 use floe::node::remote::remotes::Remotes;
+use floe::node::remote::verify::verify;
 use floe::node::service::remotes as service;
 use floe::{Drive, DriveOptions, Snapshot, SnapshotOptions, Store, Uuid};
 
@@ -52,6 +55,7 @@ pub fn run(seed: u64) {
     }
     run.check_all();
     run.check_elsewhere();
+    run.check_all_goes();
 }
 
 impl Run<'_> {
@@ -112,7 +116,8 @@ impl Run<'_> {
             }
             14 => self.forget(),
             15 => self.clone_one(),
-            16 => self.remotes = remotes(&self.store, self.directory),
+            16 if self.dice.once_in(2) => self.remotes = remotes(&self.store, self.directory),
+            16 => self.collect(),
             _ if self.known.len() < REMOTES_MAX => self.create(&drive),
             _ => self.forget(),
         }
@@ -173,6 +178,13 @@ impl Run<'_> {
         }
         assert!(self.remotes.find(uuid).is_none());
         assert!(self.store.bookmark(uuid).is_err(), "its bookmark is left");
+    }
+
+    /// What is not needed goes, and nothing else.
+    fn collect(&self) {
+        let Ok(repository) = self.remotes.repository("GVA") else { return };
+        let options = Options { grace: Duration::ZERO, ..Options::default() };
+        collect(&repository, &options, false, &mut |_| ()).expect("a collection");
     }
 
     fn clone_one(&mut self) {
@@ -243,6 +255,19 @@ impl Run<'_> {
     fn check_all(&mut self) {
         let uuids: Vec<Uuid> = self.known.keys().copied().collect();
         uuids.into_iter().for_each(|uuid| self.check(uuid));
+    }
+
+    /// Nothing is left of what was deleted.
+    fn check_all_goes(&mut self) {
+        let Ok(repository) = self.remotes.repository("GVA") else { return };
+        let verified = verify(&repository, true, &mut |_, _| ()).expect("readable");
+        assert!(verified.problems.is_empty(), "{:#?}", verified.problems);
+        while !self.known.is_empty() {
+            self.forget();
+        }
+        (0..2).for_each(|_| self.collect());
+        assert_eq!(repository.bucket().list("packs").expect("a list"), []);
+        assert_eq!(repository.bucket().list("snapshots").expect("a list"), []);
     }
 
     /// All of it is there for a node that never saw the drives.

@@ -38,7 +38,7 @@ fn encrypted_location_is_read_with_any_of_its_keys_and_with_no_other() {
     let uuid = floe::Uuid::new_v4();
     let mut manifest = Manifest::new(uuid, Timestamp::now(), drive.uuid(), "secret drive".into(), &uploaded.image);
     manifest.description.name = "secret name".into();
-    repository.put_manifest(&manifest).expect("a manifest");
+    uploaded.session.end_with(&repository, &manifest).expect("a manifest");
     for path in files(directory.path()) {
         let bytes = fs::read(&path).expect("an object");
         for secret in [WORDS, b"secret drive", b"secret name"] {
@@ -84,7 +84,7 @@ fn object_in_another_ones_place_is_noticed() {
         let snapshot = frozen(&drive);
         let uploaded = upload(&repository, &Source { snapshot: &snapshot, since: None }, &mut |_| ()).expect("it arrives");
         let manifest = Manifest::new(floe::Uuid::new_v4(), Timestamp::now(), drive.uuid(), "".into(), &uploaded.image);
-        repository.put_manifest(&manifest).expect("a manifest");
+        uploaded.session.end_with(&repository, &manifest).expect("a manifest");
     }
     for list in repository.manifest_names().expect("names").into_values() {
         names.extend(list);

@@ -1,10 +1,12 @@
 //! What does `floe location` do?
 
+use super::location_care;
 use super::output::{Document, Reply};
 use super::remote_commands::ConfigArgs;
 use super::session::Session;
 use super::table::{Align, aligned};
 use crate::node::failure::{Failure, FailureKind};
+use crate::node::remote::collect::Options;
 use crate::node::remote::location::Location;
 use crate::node::remote::remotes::Remotes;
 use crate::node::remote::repository::Repository;
@@ -12,6 +14,7 @@ use crate::node::remote::repository::keys::{Key, Made};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::path::PathBuf;
+use std::time::Duration;
 use uuid::Uuid;
 
 #[derive(Debug, Args)]
@@ -35,6 +38,41 @@ enum LocationCommand {
     Import {
         /// The location's code
         code: String,
+    },
+    /// Show what a location's store can do, and what its remote snapshots hold
+    Check {
+        /// The location's code
+        code: String,
+    },
+    /// Give back what no remote snapshot needs: doomed now, deleted by a collection after the grace period
+    Collect {
+        /// The location's code
+        code: String,
+        /// Only say what would go, and why
+        #[arg(long)]
+        dry_run: bool,
+        /// Seconds that doomed packs stay, for readers and uploads that know them
+        #[arg(long, value_name = "SECONDS", default_value_t = 24 * 60 * 60)]
+        grace: u64,
+        /// Promise that no other node collects at this location: needed where the store ignores conditions
+        #[arg(long)]
+        alone: bool,
+    },
+    /// Look for what is missing, damaged or orphaned, and name the remote snapshots affected; exit code 1 if there is any
+    Verify {
+        /// The location's code
+        code: String,
+        /// Read every byte
+        #[arg(long)]
+        read_data: bool,
+    },
+    /// Make a lost or damaged index again, of what packs say of themselves
+    Rebuild {
+        /// The location's code
+        code: String,
+        /// As for collect
+        #[arg(long)]
+        alone: bool,
     },
     /// List the keys that open an encrypted location
     Keys {
@@ -81,6 +119,22 @@ pub(super) fn run(session: &Session, args: &LocationArgs) -> Result<Reply, Failu
             let uuids = |uuids: &[Uuid]| uuids.iter().map(Uuid::to_string).collect::<Vec<_>>();
             let json = json!({"location": code, "found": uuids(found), "lost": uuids(lost), "damaged": damaged});
             Ok(Document::about(found.iter().copied(), text, json).into())
+        }
+        LocationCommand::Check { code } => location_care::check(&*remotes.repository(code)?),
+        LocationCommand::Collect { code, dry_run, grace, alone } => {
+            let options = Options {
+                grace: Duration::from_secs(*grace),
+                alone: *alone,
+                holder: format!("store {}", remotes.store().info().uuid),
+                ..Options::default()
+            };
+            location_care::collect(session.style, &*remotes.repository(code)?, &options, *dry_run)
+        }
+        LocationCommand::Verify { code, read_data } => {
+            location_care::verify(session.style, &*remotes.repository(code)?, *read_data)
+        }
+        LocationCommand::Rebuild { code, alone } => {
+            location_care::rebuild(&*remotes.repository(code)?, &format!("store {}", remotes.store().info().uuid), *alone)
         }
         LocationCommand::Keys { code } => {
             let keys = remotes.repository(code)?.keys()?;

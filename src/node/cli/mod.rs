@@ -13,6 +13,7 @@ mod exit;
 mod export;
 mod import;
 mod json;
+mod location_care;
 mod location_commands;
 mod log;
 mod nbd_command;

@@ -371,9 +371,13 @@ mod tests {
 
     #[test]
     fn what_is_mapped_is_left_out() {
-        assert_eq!(without(0..10, &[]), [0..10]);
-        assert_eq!(without(0..10, &[2..4, 6..12]), [0..2, 4..6]);
-        assert_eq!(without(5..10, &[0..6, 9..10]), [6..9]);
-        assert_eq!(without(5..10, &[0..20]), []);
+        let check = |range, others: &[_], expected: &[(u64, u64)]| {
+            let rest: Vec<_> = without(range, others).iter().map(|rest| (rest.start, rest.end)).collect();
+            assert_eq!(rest, expected);
+        };
+        check(0..10, &[], &[(0, 10)]);
+        check(0..10, &[2..4, 6..12], &[(0, 2), (4, 6)]);
+        check(5..10, &[0..6, 9..10], &[(6, 9)]);
+        check(5..10, &[0..7, 7..20], &[]);
     }
 }

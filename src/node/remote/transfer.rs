@@ -5,7 +5,7 @@
 use super::known::{Known, State};
 use super::remotes::{Remotes, no_remote};
 use super::repository::Repository;
-use super::repository::manifest::{Image, Manifest};
+use super::repository::manifest::Manifest;
 use super::upload::{Progress, Source, upload};
 use crate::node::failure::{Failure, FailureKind};
 use crate::node::service::objects::present;
@@ -58,19 +58,37 @@ impl Remotes {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Manifest, Failure> {
         let base = self.base(known, repository, pin)?;
-        let since = base.as_ref().map(|(bookmark, image)| (bookmark, *image));
-        let uploaded = upload(repository, &Source { snapshot: pin, since }, progress)?;
+        let since = base.as_ref().map(|(bookmark, manifest)| (bookmark, manifest));
+        match self.send_since(uuid, known, repository, &Source { snapshot: pin, since }, progress) {
+            // What it builds on was deleted meanwhile, by this node or another one.
+            Err(failure) if since.is_some() && failure.kind() == FailureKind::NotFound => {
+                tracing::info!(remote_snapshot = %uuid, %failure, "sending all of it");
+                self.send_since(uuid, known, repository, &Source { snapshot: pin, since: None }, progress)
+            }
+            sent => sent,
+        }
+    }
+
+    fn send_since(
+        &self,
+        uuid: Uuid,
+        known: &Known,
+        repository: &Repository,
+        source: &Source<'_>,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Manifest, Failure> {
+        let uploaded = upload(repository, source, progress)?;
         let mut manifest = Manifest::new(uuid, known.timestamp, known.drive, known.drive_meta.clone(), &uploaded.image);
         manifest.owner = known.owner.clone();
         manifest.description = known.description.clone();
         manifest.added = uploaded.added;
         manifest.policy = known.policy.clone();
-        repository.put_manifest(&manifest)?;
+        uploaded.session.end_with(repository, &manifest)?;
         Ok(manifest)
     }
 
     /// The newest one of the drive that the location has, and since which the engine knows what changed.
-    fn base(&self, known: &Known, repository: &Repository, pin: &Snapshot) -> Result<Option<(Bookmark, Image)>, Failure> {
+    fn base(&self, known: &Known, repository: &Repository, pin: &Snapshot) -> Result<Option<(Bookmark, Manifest)>, Failure> {
         let is_base = |other: &Known| {
             other.drive == known.drive
                 && other.location == known.location
@@ -88,7 +106,7 @@ impl Remotes {
                 Err(error) => return Err(error.into()),
             }
             if let Some(manifest) = repository.manifest(uuid)? {
-                return Ok(Some((bookmark, manifest.image())));
+                return Ok(Some((bookmark, manifest)));
             }
         }
         Ok(None)

@@ -9,10 +9,11 @@
 use super::repository::Repository;
 use super::repository::chunk::ChunkId;
 use super::repository::index::PackList;
-use super::repository::manifest::{Added, Image};
+use super::repository::manifest::{Added, Image, Manifest};
 use super::repository::map::{self, Edit, Pages, Root};
 use super::repository::pack::{self, ChunkKind, Packed, Packing};
 use super::repository::page::{Page, Piece, WINDOW_BLOCKS, Window};
+use super::session::Session;
 use crate::fingerprint::{WINDOW_BYTES, WindowHasher};
 use crate::node::failure::{Failure, FailureKind};
 use crate::{BLOCK_BYTES, Bookmark, ChangeKind, Snapshot};
@@ -37,8 +38,8 @@ const PACKS_PER_INDEX: usize = 8;
 pub struct Source<'a> {
     /// The image.
     pub snapshot: &'a Snapshot,
-    /// A moment whose image the location has.
-    pub since: Option<(&'a Bookmark, Image)>,
+    /// A moment whose image the location has, and the remote snapshot of it.
+    pub since: Option<(&'a Bookmark, &'a Manifest)>,
 }
 
 /// What is done of an upload.
@@ -53,20 +54,39 @@ pub struct Progress {
 }
 
 /// What was put.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Uploaded {
     /// The image, as the location has it.
     pub image: Image,
     /// What the location did not have.
     pub added: Added,
+    /// Keeps what was put from being collected. [`Session::end_with`] puts the manifest.
+    pub session: Session,
 }
 
 /// Puts an image; its manifest is up to the caller.
 ///
 /// # Errors
-/// `Io` and `Denied` from the location or the store, `Corrupt`, `NotFound` if snapshot or bookmark went.
+/// `Io` and `Denied` from the location or the store, `Corrupt`, `NotFound` if snapshot, bookmark or the older remote snapshot went.
 pub fn upload(repository: &Repository, source: &Source<'_>, progress: &mut dyn FnMut(Progress)) -> Result<Uploaded, Failure> {
-    repository.refresh()?;
+    let mut session = Session::begin(repository.bucket(), source.since.map(|(_, base)| base.uuid))?;
+    let put = repository.refresh().and_then(|()| put(repository, source, &mut session, progress));
+    match put {
+        Ok((image, added)) => Ok(Uploaded { image, added, session }),
+        Err(failure) => {
+            // Without an end it is dead one day; what went wrong first is what counts.
+            session.end().unwrap_or_else(|ending| tracing::debug!(%ending, "an upload that failed did not end"));
+            Err(failure)
+        }
+    }
+}
+
+fn put(
+    repository: &Repository,
+    source: &Source<'_>,
+    session: &mut Session,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(Image, Added), Failure> {
     let changes = Changes::of(source)?;
     let workers = thread::available_parallelism().map_or(1, usize::from);
     let seen = Mutex::new(HashSet::new());
@@ -87,7 +107,7 @@ pub fn upload(repository: &Repository, source: &Source<'_>, progress: &mut dyn F
         }
         drop((done, sent, taken, packs));
         let sending = Sending { repository, full: Some(full), arrived, lists: Vec::new(), sent_bytes: 0 };
-        Assembly::new(repository, source, sending, progress)?.run(changes, jobs, &results, workers * AHEAD)
+        Assembly::new(repository, source, sending, session, progress)?.run(changes, jobs, &results, workers * AHEAD)
     })
 }
 
@@ -108,13 +128,13 @@ impl Changes {
     fn of(source: &Source<'_>) -> Result<Self, Failure> {
         let mut changes = Self { jobs: Vec::new(), total_bytes: 0 };
         match &source.since {
-            Some((bookmark, image)) => {
+            Some((bookmark, base)) => {
                 for change in source.snapshot.changes_since(bookmark)? {
                     let change = change?;
                     changes.add(change.range.start, change.range.end, change.kind == ChangeKind::Data);
                 }
                 // What the older image had behind the newer one's end is in no list, and its last block may be cut off.
-                if image.size_bytes > source.snapshot.size_bytes() {
+                if base.size_bytes > source.snapshot.size_bytes() {
                     changes.add_last(source.snapshot.size_bytes());
                 }
             }
@@ -302,6 +322,7 @@ struct Assembly<'a> {
     added: Added,
     /// Blocks that are not zeroes: how many more than in the older image.
     more_blocks: i64,
+    session: &'a mut Session,
     progress: &'a mut dyn FnMut(Progress),
 }
 
@@ -310,18 +331,20 @@ impl<'a> Assembly<'a> {
         repository: &'a Repository,
         source: &'a Source<'_>,
         sending: Sending<'a>,
+        session: &'a mut Session,
         progress: &'a mut dyn FnMut(Progress),
     ) -> Result<Self, Failure> {
         Ok(Self {
             repository,
             snapshot: source.snapshot,
-            base: source.since.map(|(_, image)| image),
+            base: source.since.map(|(_, base)| base.image()),
             pages: NewPages { repository, new: Mutex::default() },
             sending,
             data: Packing::new(),
             page_pack: Packing::new(),
             added: Added::default(),
             more_blocks: 0,
+            session,
             progress,
         })
     }
@@ -332,7 +355,7 @@ impl<'a> Assembly<'a> {
         jobs: SyncSender<(u64, Job)>,
         results: &Receiver<(u64, Result<Looked, Failure>)>,
         ahead: usize,
-    ) -> Result<Uploaded, Failure> {
+    ) -> Result<(Image, Added), Failure> {
         let size_bytes = self.snapshot.size_bytes();
         let base = self.base.and_then(|image| image.map);
         let pages = std::mem::replace(&mut self.pages, NewPages { repository: self.repository, new: Mutex::default() });
@@ -363,6 +386,7 @@ impl<'a> Assembly<'a> {
             if self.repository.bucket().is_stopped() {
                 return Err(Failure::new(FailureKind::Io, "the upload was stopped; it goes on at the next start"));
             }
+            self.session.beat_if_due()?;
             progress.sent_bytes = self.sending.sent_bytes;
             (self.progress)(progress);
         }
@@ -378,7 +402,7 @@ impl<'a> Assembly<'a> {
         progress.sent_bytes = self.sending.sent_bytes;
         (self.progress)(progress);
         let image = Image { size_bytes, referenced_bytes: self.referenced(root.as_ref())?, map: root };
-        Ok(Uploaded { image, added: self.added })
+        Ok((image, self.added))
     }
 
     /// Puts a window into map and pack.

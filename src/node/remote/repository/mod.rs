@@ -19,6 +19,7 @@ pub mod pack;
 pub mod page;
 
 use super::bucket::{Bucket, Created};
+use super::doomed;
 use crate::node::failure::{Failure, FailureKind};
 use crate::node::timestamp::Timestamp;
 use ::bytes::Bytes;
@@ -153,31 +154,39 @@ impl Repository {
         &self.codec
     }
 
-    /// Reads what others added to the index since.
+    /// Reads what others added to the index since, and what is about to go.
     ///
     /// # Errors
     /// `Io`, `Denied`, `Corrupt`
     pub fn refresh(&self) -> Result<(), Failure> {
+        // Read before the index: whoever deletes packs takes them out of the index first, and removes his list last.
+        let doomed = doomed::packs(&self.bucket)?;
+        self.doomed.write().extend(&doomed);
         let there = self.bucket.list(index::DIRECTORY)?;
         let names: HashSet<&String> = there.iter().map(|object| &object.name).collect();
-        // An index object goes when packs go or are packed again: then all is read anew.
-        if self.index.read().objects().any(|name| !names.contains(name)) {
-            *self.index.write() = Index::default();
-        }
+        // An index object goes when packs go or are packed again: then all is read anew, beside what others still use.
+        let mut anew = self.index.read().objects().any(|name| !names.contains(name)).then(Index::default);
         for name in names {
-            if self.index.read().has_read(name) {
+            if anew.as_ref().map_or_else(|| self.index.read().has_read(name), |index| index.has_read(name)) {
                 continue;
             }
             match self.bucket.get(name) {
                 Ok(object) => {
                     let lists = index::read(&self.codec, name, &object)?;
-                    self.index.write().take(name, &lists);
+                    match &mut anew {
+                        Some(index) => take(index, name, lists, &doomed),
+                        None => take(&mut self.index.write(), name, lists, &doomed),
+                    }
                 }
                 // Somebody packed again meanwhile; what he wrote instead is read the next time.
                 Err(failure) if failure.kind() == FailureKind::NotFound => {}
                 Err(failure) => return Err(failure),
             }
         }
+        if let Some(anew) = anew {
+            *self.index.write() = anew;
+        }
+        *self.doomed.write() = doomed;
         Ok(())
     }
 
@@ -403,6 +412,14 @@ impl Pages for Repository {
         self.pages.lock().put(*id, Arc::clone(&page));
         Ok(page)
     }
+}
+
+/// Takes an index object; what another pack has too is not looked for in one that is about to go.
+fn take(index: &mut Index, name: &str, mut lists: Vec<PackList>, doomed: &HashSet<Uuid>) {
+    for list in lists.iter_mut().filter(|list| doomed.contains(&list.pack)) {
+        list.entries.retain(|entry| index.find(&entry.id).is_none_or(|(pack, _)| doomed.contains(&pack)));
+    }
+    index.take(name, &lists);
 }
 
 fn about(bucket: &Bucket) -> Result<Option<About>, Failure> {
