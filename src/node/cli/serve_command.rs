@@ -13,13 +13,18 @@ use crate::node::accounts::{Account, Accounts, new_password};
 use crate::node::api::{Api, BASE};
 use crate::node::failure::Failure;
 use crate::node::http::HttpServer;
+use crate::node::jobs::Jobs;
 use crate::node::metrics::Metrics;
 use crate::node::nbd::Server;
+use crate::node::remote::location::Locations;
+use crate::node::remote::remotes::{INTERVAL, Remotes};
+use crate::node::remote::transfer::Workers;
 use crate::node::service::stores::{self, STORE_FILE};
 use clap::Args;
 use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -51,10 +56,17 @@ pub(super) fn run(session: &Session, args: &ServeArgs, said: &[Setting]) -> Resu
     stores::close_after(store, |store| {
         let accounts = Arc::new(Accounts::of(store)?);
         let first = first_account(&accounts, admin)?;
+        // What was interrupted is ended, or undone, before anybody is served.
+        let jobs = Jobs::of(store)?;
+        let locations = Locations::new(BTreeMap::new(), &data)?;
+        let remotes = Arc::new(Remotes::of(store, locations, INTERVAL)?);
         let server = Arc::new(Server::start(store, nbd)?);
         let connections = Arc::downgrade(&server);
         let connections = move |drive| connections.upgrade().map_or(0, |server| server.connections_of(drive));
-        let api = Arc::new(Api::new(store, accounts, Arc::new(connections), api)?);
+        let workers = Arc::new(Workers::start(Arc::clone(&remotes))?);
+        let woken = Arc::downgrade(&workers);
+        let wake = move || woken.upgrade().iter().for_each(|workers| workers.wake());
+        let api = Arc::new(Api::new(store, jobs, accounts, remotes, Arc::new(wake), Arc::new(connections), api)?);
         let metrics = Arc::new(Metrics::new(store, server.figures()));
         let secure = http.tls.is_some();
         let http = HttpServer::start(api, store, metrics, &http)?;
@@ -67,6 +79,8 @@ pub(super) fn run(session: &Session, args: &ServeArgs, said: &[Setting]) -> Resu
         http.drain();
         // The last one who holds it: NBD clients get their answers now, while probes can still be asked.
         drop(server);
+        // What is on its way to a location goes on at the next start.
+        drop(workers);
         http.stop();
         Ok(Reply::Printed(Exit::Done))
     })

@@ -5,6 +5,7 @@
 
 pub mod bucket;
 pub mod fetch;
+pub mod filling;
 pub mod known;
 pub mod location;
 pub mod pace;
