@@ -151,6 +151,11 @@ impl Node {
         Client::unix(&self.data().join("nbd.sock")).begin(Mode::Structured, export)
     }
 
+    /// What NBD clients can choose from.
+    pub fn nbd_exports(&self) -> Vec<String> {
+        Client::unix(&self.data().join("nbd.sock")).greet(3).list()
+    }
+
     /// Ends the node, which must go well, and looks whether it left everything in order; what the store says of itself.
     pub fn finish(self) -> Value {
         Answers::finish(self)

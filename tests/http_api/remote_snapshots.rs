@@ -79,6 +79,9 @@ fn a_remote_snapshot_has_all_that_the_contract_says() {
     for list in ["/remotesnapshots/", "/remotesnapshots/detail/", "/remotesnapshots/?drive={d}"] {
         assert_eq!(world.get(list)["objects"], json!([expected]), "{list}");
     }
+    let [local, remote] = ["snapshots", "remotesnapshots"].map(|kind| world.get(&format!("/{kind}/schema/"))["fields"].take());
+    let more = ["drive_meta", "last_state_change", "location"];
+    assert!(more.iter().all(|field| local.get(field).is_none() && remote[*field]["type"] != Value::Null), "{local} {remote}");
     // Two collections: what is in one is not in the other.
     world.make_snapshot("d", "s");
     world.check(&[
@@ -570,6 +573,8 @@ fn what_was_acknowledged_arrives_whatever_becomes_of_the_node() {
     world.make_remote("e", "there");
     world.begin_remote("d", "r", r#", "location": "DUB""#);
     world.node.crash();
+    let drives = ["d", "e"].map(|name| [world.names[name].clone(), name.to_owned()]).concat();
+    assert_eq!(world.node.nbd_exports(), drives, "what holds its moment is nobody's to see");
     world.check(&[
         ("GET /remotesnapshots/{r}/", "", 200, r#"{"status": "transferring", "allocated_size": null, "name": "r"}"#),
         ("GET /remotesnapshots/{there}/", "", 200, AVAILABLE),

@@ -5,7 +5,6 @@ use super::body::{self, Object};
 use super::clone::{self, Image, Source};
 use super::describe::{media_in, name_in, size_in, storage_type_in};
 use super::fault::Fault;
-use super::is_pin;
 use super::page::Page;
 use super::quota::STORAGE_TYPES;
 use super::routes::Asked;
@@ -14,7 +13,7 @@ use super::shelf::OwnDrive;
 use super::wire::{self, State};
 use crate::node::attributes::Attributes;
 use crate::node::jobs::{Description, Operation, Step};
-use crate::node::service::objects::present;
+use crate::node::service::objects::{present, take_pins};
 use crate::node::timestamp::Timestamp;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -214,13 +213,11 @@ fn delete_all(asked: &Asked<'_>, uuids: &[Uuid]) -> Result<Answer, Fault> {
         for uuid in uuids {
             let own = asked.view.find_own(&api.drives, *uuid)?;
             refuse_mounted(asked, *uuid, "delete")?;
-            for snapshot in present(own.handle.snapshots())?.unwrap_or_default() {
-                // What is on its way to a location arrives there without its drive.
-                if !is_pin(&snapshot)? {
-                    snapshots.push(snapshot.uuid());
-                    steps.push(Step::DeleteSnapshot { snapshot: snapshot.uuid() });
-                }
-            }
+            let mut of_drive = present(own.handle.snapshots())?.unwrap_or_default();
+            // What is on its way to a location arrives there without its drive.
+            take_pins(&mut of_drive)?;
+            snapshots.extend(of_drive.iter().map(crate::Snapshot::uuid));
+            steps.extend(of_drive.iter().map(|snapshot| Step::DeleteSnapshot { snapshot: snapshot.uuid() }));
             steps.push(Step::DeleteDrive { drive: *uuid });
         }
         // From here on nobody sees any of them.

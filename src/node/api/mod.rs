@@ -45,7 +45,7 @@ use crate::node::failure::{Failure, FailureKind};
 use crate::node::jobs::Jobs;
 use crate::node::records::Records;
 use crate::node::remote::remotes::Remotes;
-use crate::node::service::objects::present;
+use crate::node::service::objects::{present, take_pins};
 use crate::{Drive, Result, Snapshot, Store};
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -187,10 +187,10 @@ impl Api {
                 api.filling.lock().insert(own.handle.uuid());
             }
         }
-        for snapshot in store.snapshots() {
-            if !is_pin(&snapshot)? {
-                api.put(&api.snapshots, snapshot)?;
-            }
+        let mut snapshots = store.snapshots();
+        take_pins(&mut snapshots)?;
+        for snapshot in snapshots {
+            api.put(&api.snapshots, snapshot)?;
         }
         api.look_for_remotes()?;
         Ok(api)
@@ -316,11 +316,6 @@ impl Api {
     fn deciding(&self, owner: Uuid) -> Arc<Mutex<()>> {
         Arc::clone(self.deciding.lock().entry(owner).or_default())
     }
-}
-
-/// Does a snapshot hold a moment until a remote snapshot has arrived? Then it is nobody's to see.
-fn is_pin(snapshot: &Snapshot) -> Result<bool> {
-    Ok(present(snapshot.attributes())?.is_some_and(|attributes| Attributes::read(&attributes).pins().is_some()))
 }
 
 #[cfg(test)]
