@@ -16,6 +16,8 @@ mod described;
 mod documented;
 #[path = "http_api/drives.rs"]
 mod drives;
+#[path = "http_api/here.rs"]
+mod here;
 #[path = "http_api/listing.rs"]
 mod listing;
 #[path = "http_api/node.rs"]
@@ -26,6 +28,8 @@ mod pages;
 mod pattern;
 #[path = "serving/process.rs"]
 mod process;
+#[path = "http_api/remote_snapshots.rs"]
+mod remote_snapshots;
 #[path = "http_api/reply.rs"]
 mod reply;
 #[path = "http_api/sharing.rs"]

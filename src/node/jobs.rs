@@ -33,6 +33,10 @@ pub enum Operation {
     DriveDelete,
     /// Snapshots are deleted.
     SnapshotDelete,
+    /// A remote snapshot is on its way to its location.
+    RemoteSnapshotCreate,
+    /// Remote snapshots are deleted.
+    RemoteSnapshotDelete,
     /// Tags are made or changed, and objects get them or lose them.
     TagEdit,
     /// ACLs are made.

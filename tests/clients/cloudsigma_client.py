@@ -166,6 +166,37 @@ class Snapshots(Case):
         self.assertEqual(self.snapshots.get_schema()["default_limit"], 20)
 
 
+class RemoteSnapshots(Case):
+    def test_cycle(self):
+        remote = client(cr.RemoteSnapshot)
+        drive = self.make_drive()
+        made = remote.create({"drive": drive["uuid"], "name": "backup", "location": "ZRH", "meta": {"key": "val"}})
+        self.assertEqual([made["status"], made["location"]], ["creating", "ZRH"])
+        found = self.wait(remote, made["uuid"], "available")
+        self.assertEqual(self.drives.get(drive["uuid"])["remote_snapshots"][0]["uuid"], made["uuid"])
+        # The interval has not passed.
+        with self.assertRaises(errors.PermissionError):
+            remote.create({"drive": drive["uuid"]})
+        found["name"] = "another name"
+        self.assertEqual(remote.update(found["uuid"], found)["name"], "another name")
+        self.drives.delete(drive["uuid"])
+        self.wait_deleted(self.drives, drive["uuid"])
+        self.assertEqual(remote.list(query_params={"drive": drive["uuid"]})[0]["uuid"], made["uuid"])
+        self.assertEqual(remote.list_detail()[0]["name"], "another name")
+        clone = remote.clone(made["uuid"], data={"name": "test_drive_clone"}, avoid=drive["uuid"])
+        self.assertEqual([clone["name"], clone["size"]], ["test_drive_clone", drive["size"]])
+        self.wait(self.drives, clone["uuid"], "unmounted")
+        remote.delete(made["uuid"])
+        self.wait_deleted(remote, made["uuid"])
+
+    def test_schema(self):
+        self.assertIn("location", client(cr.RemoteSnapshot).get_schema()["fields"])
+
+    def test_locations(self):
+        codes = client(cr.Capabilites).list()["remote_snapshots"]["remote_locations"]
+        self.assertLessEqual(set(codes), {location["id"] for location in client(cr.Locations).list()})
+
+
 class Beside(Case):
     def test_errors_are_understood(self):
         with self.assertRaises(errors.AuthError):

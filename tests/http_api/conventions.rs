@@ -1,6 +1,6 @@
 //! Does every endpoint keep the conventions that they have in common?
 
-use super::node::{Node, OWNER, STRANGER, authorization};
+use super::node::{Answers, Node, OWNER, STRANGER, authorization};
 use super::reply::exchange;
 use super::world::World;
 

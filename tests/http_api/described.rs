@@ -22,12 +22,14 @@ const WITHOUT: &str = "ignored_auth";
 const IMAGES: &str = "(down|up)load";
 
 /// Which object a path is about. Everything is there twice: one to be kept, one to be deleted.
-const OBJECTS: [(&str, &str); 10] = [
+const OBJECTS: [(&str, &str); 12] = [
     ("/drives/{uuid}/", "drive"),
     ("/drives/{uuid}/action/", "drive"),
     ("/drives/availability_groups/{uuid}/", "drive"),
     ("/snapshots/{uuid}/", "snapshot"),
     ("/snapshots/{uuid}/action/", "snapshot"),
+    ("/remotesnapshots/{uuid}/", "remote"),
+    ("/remotesnapshots/{uuid}/action/", "remote"),
     ("/tags/{uuid}/", "tag"),
     ("/tags/{uuid}/drives/", "tag"),
     ("/tags/{uuid}/snapshots/", "tag"),
@@ -57,6 +59,7 @@ fn make(world: &mut World, which: &str) {
     world.make_drive(&format!("{which} drive"), 1 << 20);
     world.make_snapshot(&format!("{which} drive"), &format!("{which} snapshot"));
     for (line, body, answer) in [
+        ("POST /remotesnapshots/", r#"{"drive": "{W drive}"}"#, r#"{"objects": [{"uuid": "{W remote}"}]}"#),
         ("POST /tags/", r#"{"name": "t", "resources": ["{W drive}"]}"#, r#"{"objects": [{"uuid": "{W tag}"}]}"#),
         ("POST /acls/", r#"{"name": "a", "tags": ["{W tag}"]}"#, r#"{"objects": [{"uuid": "{W acl}"}]}"#),
         ("POST /drives/{W drive}/action/?do=clone", "", r#"{"objects": [{"jobs": [{"uuid": "{W job}"}]}]}"#),
@@ -65,6 +68,7 @@ fn make(world: &mut World, which: &str) {
         let [line, body, answer] = [line, body, answer].map(|text| text.replace("{W ", &format!("{{{which} ")));
         world.check(&[(&line, &body, status, &answer)]);
     }
+    world.wait_until(&format!("GET /remotesnapshots/{{{which} remote}}/"), r#"{"status": "available"}"#);
 }
 
 /// Lets Schemathesis judge the operations that these arguments choose; how many it looked at.
@@ -94,11 +98,23 @@ fn every_answer_is_one_that_the_openapi_document_describes() {
     make(&mut world, "kept");
     make(&mut world, "gone");
     let Some(tested) = judge(&mut world, "kept", &["--exclude-method", "DELETE"]) else { return };
-    for path in ["/drives/{kept drive}/", "/snapshots/{kept snapshot}/", "/tags/{kept tag}/", "/acls/{kept acl}/"] {
+    for path in [
+        "/drives/{kept drive}/",
+        "/snapshots/{kept snapshot}/",
+        "/remotesnapshots/{kept remote}/",
+        "/tags/{kept tag}/",
+        "/acls/{kept acl}/",
+    ] {
         world.get(path);
     }
     let tested = tested + judge(&mut world, "gone", &["--include-method", "DELETE"]).unwrap_or_default();
-    for path in ["/drives/{gone drive}/", "/snapshots/{gone snapshot}/", "/tags/{gone tag}/", "/acls/{gone acl}/"] {
+    for path in [
+        "/drives/{gone drive}/",
+        "/snapshots/{gone snapshot}/",
+        "/remotesnapshots/{gone remote}/",
+        "/tags/{gone tag}/",
+        "/acls/{gone acl}/",
+    ] {
         world.check(&[(&format!("GET {path}"), "", 404, "")]);
     }
     let document = world.get("/openapi.json");

@@ -26,6 +26,35 @@ pub const STRANGER: Who = ("stranger@example.com", "another:secret");
 const CAPACITY: &str = "64G";
 const LOG_LINES_SHOWN: usize = 200;
 
+/// Something that answers calls.
+pub trait Answers {
+    /// Where.
+    fn address(&self) -> &str;
+
+    /// Ends it, which must go well; what the store says of itself.
+    fn finish(self) -> Value;
+
+    /// Sends bytes as they are, but for what frames them.
+    fn send(&self, head: &str, body: &str) -> Reply {
+        exchange(self.address(), framed(self.address(), head, body).as_bytes())
+    }
+
+    /// Makes a call as clients do; `line` is the method and a path below the API's, or any that begins with two slashes.
+    fn call(&self, who: Who, line: &str, body: &str) -> Reply {
+        exchange(self.address(), request(self.address(), who, line, body).as_bytes())
+    }
+}
+
+impl Answers for Node {
+    fn address(&self) -> &str {
+        &self.address
+    }
+
+    fn finish(mut self) -> Value {
+        self.stop()
+    }
+}
+
 /// A running `floe serve`. It is killed if the test fails.
 pub struct Node {
     process: Guarded,
@@ -112,14 +141,9 @@ impl Node {
         self.dir.path().join("data")
     }
 
-    /// Sends bytes as they are, but for what frames them.
-    pub fn send(&self, head: &str, body: &str) -> Reply {
-        exchange(&self.address, framed(&self.address, head, body).as_bytes())
-    }
-
-    /// Makes a call as clients do; `line` is the method and a path below the API's, or any that begins with two slashes.
+    /// As for everything that answers.
     pub fn call(&self, who: Who, line: &str, body: &str) -> Reply {
-        exchange(&self.address, request(&self.address, who, line, body).as_bytes())
+        Answers::call(self, who, line, body)
     }
 
     /// A client on a drive, by NBD.
@@ -127,18 +151,21 @@ impl Node {
         Client::unix(&self.data().join("nbd.sock")).begin(Mode::Structured, export)
     }
 
+    /// What NBD clients can choose from.
+    pub fn nbd_exports(&self) -> Vec<String> {
+        Client::unix(&self.data().join("nbd.sock")).greet(3).list()
+    }
+
     /// Ends the node, which must go well, and looks whether it left everything in order; what the store says of itself.
-    pub fn finish(mut self) -> Value {
-        self.stop()
+    pub fn finish(self) -> Value {
+        Answers::finish(self)
     }
 
     /// The same for a node that can be started again.
     pub fn stop(&mut self) -> Value {
         ok(std::process::Command::new("kill").args(["-TERM", &self.process.0.id().to_string()]));
         assert_eq!(self.process.0.wait().expect("a child").code(), Some(0));
-        let store = store_of(&self.data());
-        ok(floe().arg("--store").arg(&store).args(["store", "check"]));
-        info(&store)
+        checked(&self.data())
     }
 }
 
@@ -150,6 +177,13 @@ impl Drop for Node {
             eprintln!("--- the end of the node's log, newest first ---\n{}", last.join("\n"));
         }
     }
+}
+
+/// What the store of a directory says of itself, once all of it was found in order.
+pub fn checked(data: &Path) -> Value {
+    let store = store_of(data);
+    ok(floe().arg("--store").arg(&store).args(["store", "check"]));
+    info(&store)
 }
 
 /// The bytes of a call as clients make it; `line` as [`Node::call`] has it.

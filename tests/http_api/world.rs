@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::client::PATIENCE;
-use super::node::{Node, OWNER, Who};
+use super::node::{Answers, Node, OWNER, Who};
 use super::pattern::{Names, filled, fit};
 use super::reply::Reply;
 
@@ -18,8 +18,8 @@ const PAUSE: Duration = Duration::from_millis(5);
 pub type Row<'a> = (&'a str, &'a str, u16, &'a str);
 
 /// A node, and what the test calls things in it.
-pub struct World {
-    pub node: Node,
+pub struct World<N = Node> {
+    pub node: N,
     pub who: Who,
     pub names: Names,
 }
@@ -29,15 +29,17 @@ impl World {
         Self::on(Node::new())
     }
 
-    pub fn on(node: Node) -> Self {
-        Self { node, who: OWNER, names: Names::new() }
-    }
-
     /// With drives of that size, by name.
     pub fn with_drives(drives: &[&str], size: u64) -> Self {
         let mut world = Self::new();
         drives.iter().for_each(|drive| world.make_drive(drive, size));
         world
+    }
+}
+
+impl<N: Answers> World<N> {
+    pub fn on(node: N) -> Self {
+        Self { node, who: OWNER, names: Names::new() }
     }
 
     pub fn make_drive(&mut self, name: &str, size: u64) {

@@ -2,10 +2,14 @@
 
 use floe::node::accounts::{AccountLimits, Accounts};
 use floe::node::api::{Answer, Api, Call, Limits};
+use floe::node::jobs::Jobs;
+use floe::node::remote::location::Locations;
+use floe::node::remote::remotes::{INTERVAL, Remotes};
 use floe::{MemoryDevice, Store, Uuid};
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use super::dice::{Dice, mix};
@@ -82,7 +86,11 @@ impl World {
         let mounted = Arc::clone(&self.mounted);
         let connections = Arc::new(move |drive| usize::from(mounted.lock().contains(&drive)));
         let limits = Limits::default();
-        self.api = Some(Api::new(&self.store, Arc::clone(&ACCOUNTS), connections, limits).expect("it begins"));
+        let jobs = Jobs::of(&self.store).expect("all ended");
+        let locations = Locations::new(BTreeMap::new(), Path::new("/nowhere")).expect("the usual ones");
+        let remotes = Arc::new(Remotes::of(&self.store, locations, INTERVAL).expect("none"));
+        let api = Api::new(&self.store, jobs, Arc::clone(&ACCOUNTS), remotes, Arc::new(|| ()), connections, limits);
+        self.api = Some(api.expect("it begins"));
     }
 
     /// An NBD client comes, or goes.

@@ -92,6 +92,11 @@ pub fn capabilities(asked: &Asked<'_>) -> Result<Answer, Fault> {
             "max": api.snapshots_max(asked.caller),
             "max_per_drive": api.snapshots_per_drive_max(asked.caller),
         },
+        "remote_snapshots": {
+            "current": api.remote_snapshots.count(asked.caller.uuid),
+            "max": api.remote_snapshots_max(asked.caller),
+            "remote_locations": api.remotes.locations().codes().collect::<Vec<_>>(),
+        },
     });
     Ok(Answer::json(200, capabilities))
 }

@@ -165,6 +165,7 @@ pub fn upload_part(asked: &Asked<'_>, head: &Head) -> Result<Content, Fault> {
     let _deciding = deciding.lock();
     let own = asked.view.find_own(&api.drives, uuid)?;
     drives::refuse_mounted(asked, uuid, "upload to")?;
+    drives::refuse_filling(&own, "upload to")?;
     if own.attributes.uploading() {
         return Err(Fault::forbidden("Another upload is making this drive"));
     }

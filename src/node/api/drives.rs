@@ -2,10 +2,9 @@
 
 use super::Answer;
 use super::body::{self, Object};
-use super::clone::{self, Source};
+use super::clone::{self, Image, Source};
 use super::describe::{media_in, name_in, size_in, storage_type_in};
 use super::fault::Fault;
-use super::filter::Filter;
 use super::page::Page;
 use super::quota::STORAGE_TYPES;
 use super::routes::Asked;
@@ -14,11 +13,10 @@ use super::shelf::OwnDrive;
 use super::wire::{self, State};
 use crate::node::attributes::Attributes;
 use crate::node::jobs::{Description, Operation, Step};
-use crate::node::service::objects::present;
+use crate::node::service::objects::{present, take_pins};
 use crate::node::timestamp::Timestamp;
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use uuid::Uuid;
 
 /// `GET /drives/`
@@ -34,18 +32,7 @@ pub fn list_whole(asked: &Asked<'_>) -> Result<Answer, Fault> {
 }
 
 fn listing(asked: &Asked<'_>, object: impl Fn(&OwnDrive) -> Result<Option<Object>, Fault>) -> Result<Answer, Fault> {
-    let page = Page::of(&asked.call.parameters)?;
-    let filter = Filter::of(&asked.call.parameters);
-    let mut found = asked.view.all(&asked.api.drives);
-    found.retain(|own| filter.fits(&asked.view.seen(own)));
-    let shown = |own: &Arc<OwnDrive>| {
-        let mut shown = object(own)?;
-        if let Some(shown) = shown.as_mut().filter(|_| page.names(wire::MORE)) {
-            shown.insert(wire::MORE.into(), asked.more_of_drive(own)?);
-        }
-        Ok(shown)
-    };
-    Ok(Answer::json(200, page.envelope(&found, shown)?))
+    asked.listing(asked.view.all(&asked.api.drives), object, |own| asked.more_of_drive(own))
 }
 
 /// `GET /drives/{uuid}/`
@@ -107,7 +94,15 @@ impl Wanted {
 /// # Errors
 /// 403
 pub fn refuse_unfinished(own: &OwnDrive, doing: &str) -> Result<(), Fault> {
-    if own.attributes.is_unfinished() { Err(wrong_state(doing, "uploading")) } else { Ok(()) }
+    wire::unfinished(own).map_or(Ok(()), |state| Err(wrong_state(doing, state)))
+}
+
+/// What is not there yet is filled in where it belongs: meanwhile a drive keeps its size, and nobody sends an image.
+///
+/// # Errors
+/// 403
+pub fn refuse_filling(own: &OwnDrive, doing: &str) -> Result<(), Fault> {
+    if own.attributes.filling().is_some() { refuse_unfinished(own, doing) } else { Ok(()) }
 }
 
 /// Nobody writes, or deletes, what somebody else works with.
@@ -188,6 +183,7 @@ fn larger(asked: &Asked<'_>, own: &OwnDrive, size: Option<u64>) -> Result<Option
             Err(Fault::invalid("size", format!("the drive has {now} bytes, and does not become smaller")))
         }
         Some(size) if size > now => {
+            refuse_filling(own, "resize")?;
             let account = asked.api.accounts.find(own.owner);
             let more = BTreeMap::from([(own.attributes.storage_type(), size - now)]);
             account.map_or(Ok(()), |account| asked.api.allow_bytes(&account, &more))?;
@@ -217,7 +213,9 @@ fn delete_all(asked: &Asked<'_>, uuids: &[Uuid]) -> Result<Answer, Fault> {
         for uuid in uuids {
             let own = asked.view.find_own(&api.drives, *uuid)?;
             refuse_mounted(asked, *uuid, "delete")?;
-            let of_drive = present(own.handle.snapshots())?.unwrap_or_default();
+            let mut of_drive = present(own.handle.snapshots())?.unwrap_or_default();
+            // What is on its way to a location arrives there without its drive.
+            take_pins(&mut of_drive)?;
             snapshots.extend(of_drive.iter().map(crate::Snapshot::uuid));
             steps.extend(of_drive.iter().map(|snapshot| Step::DeleteSnapshot { snapshot: snapshot.uuid() }));
             steps.push(Step::DeleteDrive { drive: *uuid });
@@ -226,7 +224,10 @@ fn delete_all(asked: &Asked<'_>, uuids: &[Uuid]) -> Result<Answer, Fault> {
         let snapshots = snapshots.iter().filter_map(|uuid| api.snapshots.remove(*uuid)).collect();
         (uuids.iter().filter_map(|uuid| api.drives.remove(*uuid)).collect(), snapshots)
     };
-    asked.delete(Operation::DriveDelete, wire::uris("drives", uuids), steps, drives, snapshots)
+    let deleted = asked.delete(Operation::DriveDelete, wire::uris("drives", uuids), steps, drives, snapshots);
+    // Without their drive, the sizes of remote snapshots are other ones.
+    (api.wake)();
+    deleted
 }
 
 /// `POST /drives/{uuid}/action/?do=clone`, `?do=resize`
@@ -249,8 +250,7 @@ fn clone(asked: &Asked<'_>, object: &Object) -> Result<Answer, Fault> {
         media: own.attributes.media(),
         storage_type: own.attributes.storage_type(),
         size_bytes: own.handle.size_bytes()?,
-        snapshot: Uuid::new_v4(),
-        freeze: Some(own.handle.uuid()),
+        image: Image::Drive(own.handle.uuid()),
     };
     let definition = clone::into_drive(asked, &source, object)?;
     Ok(Answer::json(202, json!({"objects": [definition]})))

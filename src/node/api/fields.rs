@@ -130,25 +130,43 @@ const PERMISSIONS: Field = Field::new("permissions", Shape::List, DATA).ignored(
 const TAGS: Field = Field::new("tags", Shape::References, MANY);
 const URI: Field = Field::new("resource_uri", Shape::Text, "Unicode string data. Ex: \"Hello World\"").readonly().required();
 
-/// Snapshots, as documented.
-pub const SNAPSHOT: Kind = Kind {
-    name: "Snapshot",
-    fields: &[
-        Field::new("allocated_size", Shape::Integer, "Physical size of the snapshot").nullable().readonly().required(),
-        Field::new("drive", Shape::Reference, "Drive UUID").required().fixed().or("null"),
-        GRANTEES,
-        META,
-        Field::new("name", Shape::Text, "Optional human readable name of the snapshot").at_most(NAME_BYTES_MAX).or("null"),
-        Field::new("owner", Shape::Reference, "Owner of the snapshot").readonly().or("null"),
-        PERMISSIONS,
-        URI,
-        Field::new("status", Shape::Text, "Status of the snapshot.").readonly().required(),
-        TAGS,
-        Field::new("timestamp", Shape::Text, "Timestamp of the snapshot creation").nullable().readonly().required().or("null"),
-        Field::new("uuid", Shape::Text, "UUID of the snapshot").readonly().required().or("null"),
-    ],
-    filters: &["name", "name__contains", "tag", "uuid", "drive"],
+/// What all kinds of snapshots have, as documented.
+const FROZEN: [Field; 12] = [
+    Field::new("allocated_size", Shape::Integer, "Physical size of the snapshot").nullable().readonly().required(),
+    Field::new("drive", Shape::Reference, "Drive UUID").required().fixed().or("null"),
+    GRANTEES,
+    META,
+    Field::new("name", Shape::Text, "Optional human readable name of the snapshot").at_most(NAME_BYTES_MAX).or("null"),
+    Field::new("owner", Shape::Reference, "Owner of the snapshot").readonly().or("null"),
+    PERMISSIONS,
+    URI,
+    Field::new("status", Shape::Text, "Status of the snapshot.").readonly().required(),
+    TAGS,
+    Field::new("timestamp", Shape::Text, "Timestamp of the snapshot creation").nullable().readonly().required().or("null"),
+    Field::new("uuid", Shape::Text, "UUID of the snapshot").readonly().required().or("null"),
+];
+
+/// What remote ones have beside that.
+const FROZEN_REMOTELY: [Field; FROZEN.len() + 3] = {
+    let mut fields =
+        [Field::new("location", Shape::Text, "Code of the location of the snapshot").fixed().or("null"); FROZEN.len() + 3];
+    fields[0] = Field::new("drive_meta", Shape::Any, "Definition of the drive at the creation of the snapshot").readonly();
+    fields[1] = Field::new("last_state_change", Shape::Text, "Timestamp of the last change of the status").readonly();
+    let mut at = 0;
+    while at < FROZEN.len() {
+        fields[fields.len() - FROZEN.len() + at] = FROZEN[at];
+        at += 1;
+    }
+    fields
 };
+
+const FROZEN_FILTERS: &[&str] = &["name", "name__contains", "tag", "uuid", "drive"];
+
+/// Snapshots.
+pub const SNAPSHOT: Kind = Kind { name: "Snapshot", fields: &FROZEN, filters: FROZEN_FILTERS };
+
+/// Remote snapshots.
+pub const REMOTE_SNAPSHOT: Kind = Kind { name: "RemoteSnapshot", fields: &FROZEN_REMOTELY, filters: FROZEN_FILTERS };
 
 /// Drives.
 pub const DRIVE: Kind = Kind {
@@ -170,7 +188,7 @@ pub const DRIVE: Kind = Kind {
         Field::new("name", Shape::Text, "Human readable name of the drive").at_most(NAME_BYTES_MAX).required().or("null"),
         Field::new("owner", Shape::Reference, "Owner of the drive").readonly().or("null"),
         PERMISSIONS,
-        Field::new("remote_snapshots", Shape::References, "Drive's Remote snapshots").readonly(),
+        Field::new("remote_snapshots", Shape::References, "Drive's remote snapshots, newest first").readonly(),
         URI,
         Field::new(
             "runtime",
@@ -327,6 +345,16 @@ pub const CAPABILITIES: Kind = Kind {
                 Field::new("max_per_drive", Shape::Integer, "Snapshots that it may have of one drive").readonly().required(),
             ]),
             "How many snapshots there are and may be",
+        )
+        .readonly(),
+        Field::new(
+            "remote_snapshots",
+            Shape::Object(&[
+                Field::new("current", Shape::Integer, "Remote snapshots of the account").readonly().required(),
+                Field::new("max", Shape::Integer, "Remote snapshots that the account may have").readonly().required(),
+                Field::new("remote_locations", Shape::List, "Codes of the locations where they can be").readonly().required(),
+            ]),
+            "How many remote snapshots there are and may be, and where",
         )
         .readonly(),
     ],

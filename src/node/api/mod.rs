@@ -17,12 +17,14 @@ mod fault;
 mod fields;
 mod filter;
 mod jobs;
+mod listing;
 mod manual;
 mod naming;
 mod openapi;
 mod page;
 mod place;
 mod quota;
+mod remote_snapshots;
 mod routes;
 mod schema;
 mod sharing;
@@ -42,13 +44,15 @@ use crate::node::attributes::Attributes;
 use crate::node::failure::{Failure, FailureKind};
 use crate::node::jobs::Jobs;
 use crate::node::records::Records;
-use crate::node::service::objects::present;
+use crate::node::remote::filling;
+use crate::node::remote::remotes::Remotes;
+use crate::node::service::objects::{present, take_pins};
 use crate::{Drive, Result, Snapshot, Store};
 use parking_lot::Mutex;
 use serde_json::Value;
 use sharing::{Acl, Tag};
-use shelf::{Item, Own, Shelf, Taken};
-use std::collections::HashMap;
+use shelf::{Item, Own, OwnRemote, RemoteHandle, Shelf, Taken};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -121,6 +125,9 @@ pub enum Open {
 /// How many NBD connections use a drive.
 pub type Connections = Arc<dyn Fn(Uuid) -> usize + Send + Sync>;
 
+/// Tells whoever looks after remote snapshots that there is something to do.
+pub type Wake = Arc<dyn Fn() + Send + Sync>;
+
 /// The API of a node. Drives and snapshots are made, described and deleted through it alone, as long as it is there.
 pub struct Api {
     store: Store,
@@ -129,6 +136,11 @@ pub struct Api {
     limits: Limits,
     drives: Shelf<Drive>,
     snapshots: Shelf<Snapshot>,
+    remote_snapshots: Shelf<RemoteHandle>,
+    remotes: Arc<Remotes>,
+    wake: Wake,
+    /// Drives that were being filled when somebody last looked.
+    filling: Mutex<HashSet<Uuid>>,
     tags: Records<Tag>,
     acls: Records<Acl>,
     jobs: Jobs,
@@ -136,14 +148,20 @@ pub struct Api {
 }
 
 impl Api {
-    /// The API of a store and its accounts; `connections` says how many NBD connections use a drive. Jobs that were interrupted are
-    /// ended first.
+    /// The API of a store, whose jobs have ended or been undone, of its accounts and its remote snapshots; `connections` says how many NBD
+    /// connections use a drive.
     ///
     /// # Errors
     /// `Io`, `Corrupt`, `NoSpace`
-    pub fn new(store: &Store, accounts: Arc<Accounts>, connections: Connections, limits: Limits) -> Result<Self, Failure> {
-        // Whatever else is read here, a job may have been changing.
-        let jobs = Jobs::of(store)?;
+    pub fn new(
+        store: &Store,
+        jobs: Jobs,
+        accounts: Arc<Accounts>,
+        remotes: Arc<Remotes>,
+        wake: Wake,
+        connections: Connections,
+        limits: Limits,
+    ) -> Result<Self, Failure> {
         let api = Self {
             store: store.clone(),
             accounts,
@@ -151,6 +169,10 @@ impl Api {
             limits,
             drives: Shelf::default(),
             snapshots: Shelf::default(),
+            remote_snapshots: Shelf::default(),
+            remotes,
+            wake,
+            filling: Mutex::default(),
             tags: Records::of(store)?,
             acls: Records::of(store)?,
             jobs,
@@ -160,13 +182,18 @@ impl Api {
             if Attributes::read(&drive.attributes()?).uploading() {
                 tracing::info!(drive = %drive.uuid(), "deleting what came of an upload that was interrupted");
                 drive.delete()?;
-            } else {
-                api.put(&api.drives, drive)?;
+            } else if let Some(own) = api.put(&api.drives, drive)?
+                && own.attributes.filling().is_some()
+            {
+                api.filling.lock().insert(own.handle.uuid());
             }
         }
-        for snapshot in store.snapshots() {
+        let mut snapshots = store.snapshots();
+        take_pins(&mut snapshots)?;
+        for snapshot in snapshots {
             api.put(&api.snapshots, snapshot)?;
         }
+        api.look_for_remotes()?;
         Ok(api)
     }
 
@@ -179,6 +206,7 @@ impl Api {
     /// Answers a call of an account.
     #[must_use]
     pub fn answer(&self, caller: &Account, call: &Call) -> Answer {
+        self.look_at_filling();
         routes::answer(self, caller, call)
     }
 
@@ -193,6 +221,7 @@ impl Api {
     /// # Errors
     /// What is wrong with it.
     pub fn content(&self, caller: &Account, call: &Call, head: &Head) -> Result<Content, Fault> {
+        self.look_at_filling();
         routes::content(self, caller, call, head)
     }
 
@@ -224,6 +253,63 @@ impl Api {
         Ok(own.map(|own| shelf.put(own)))
     }
 
+    /// Takes notice of the remote snapshots that others found or lost.
+    ///
+    /// # Errors
+    /// None but the engine's.
+    pub fn look_for_remotes(&self) -> Result<()> {
+        let there = self.remotes.some(|_| true);
+        let uuids: HashSet<Uuid> = there.iter().map(|(uuid, _)| *uuid).collect();
+        for (uuid, _) in there {
+            self.put_remote(uuid)?;
+        }
+        for uuid in self.remote_snapshots.uuids().into_iter().filter(|uuid| !uuids.contains(uuid)) {
+            self.remote_snapshots.remove(uuid);
+        }
+        Ok(())
+    }
+
+    /// Takes what is remembered of a remote snapshot.
+    fn put_remote(&self, uuid: Uuid) -> Result<Option<Arc<OwnRemote>>> {
+        let Some(known) = self.remotes.find(uuid) else {
+            self.remote_snapshots.remove(uuid);
+            return Ok(None);
+        };
+        self.put(&self.remote_snapshots, RemoteHandle { remotes: Arc::clone(&self.remotes), uuid, drive: known.drive })
+    }
+
+    /// Says of a drive that it has got all of its image: together with what its owner says of it, so that neither is lost.
+    ///
+    /// # Errors
+    /// Those of the engine.
+    pub fn filled(&self, drive: &Drive) -> Result<(), Failure> {
+        let owner = self.drives.find(drive.uuid()).map(|own| own.owner);
+        let deciding = self.deciding(owner.unwrap_or_default());
+        let _deciding = deciding.lock();
+        filling::filled(drive)?;
+        self.put(&self.drives, drive.clone())?;
+        Ok(())
+    }
+
+    /// What is being filled may be full by now.
+    fn look_at_filling(&self) {
+        let filling: Vec<Uuid> = self.filling.lock().iter().copied().collect();
+        for uuid in filling {
+            let Some(own) = self.drives.find(uuid) else {
+                self.filling.lock().remove(&uuid);
+                continue;
+            };
+            // Whoever is changing something of that owner's has a look afterwards.
+            let deciding = self.deciding(own.owner);
+            let Some(_deciding) = deciding.try_lock() else { continue };
+            match self.put(&self.drives, own.handle.clone()) {
+                Ok(Some(own)) if own.attributes.filling().is_some() => {}
+                Ok(_) => drop(self.filling.lock().remove(&uuid)),
+                Err(error) => tracing::error!(drive = %uuid, %error, "what is said of a drive cannot be read"),
+            }
+        }
+    }
+
     /// Whoever a thing says owns it; the oldest account, if it says nobody, or somebody who has no account any more.
     fn owner(&self, said: Option<Uuid>) -> Uuid {
         let there = said.filter(|owner| self.accounts.find(*owner).is_some());
@@ -251,7 +337,12 @@ mod tests {
     use super::{Api, Call, Limits};
     use crate::node::accounts::Accounts;
     use crate::node::attributes::Attributes;
+    use crate::node::jobs::Jobs;
+    use crate::node::remote::location::Locations;
+    use crate::node::remote::remotes::{INTERVAL, Remotes};
     use crate::{DriveOptions, MemoryDevice, SnapshotOptions, Store};
+    use std::collections::BTreeMap;
+    use std::path::Path;
     use std::sync::Arc;
 
     #[test]
@@ -265,7 +356,11 @@ mod tests {
             store.create_drive(DriveOptions::new(4096).name("orphan").attributes(attributes.to_bytes())).expect("a drive");
         drive.snapshot(SnapshotOptions::named("foundling")).expect("a snapshot");
         accounts.delete(gone.uuid).expect("an account less");
-        let api = Api::new(&store, accounts, Arc::new(|_| 0), Limits::default()).expect("an API");
+        let jobs = Jobs::of(&store).expect("no jobs");
+        let locations = Locations::new(BTreeMap::new(), Path::new("/nowhere")).expect("the usual ones");
+        let remotes = Arc::new(Remotes::of(&store, locations, INTERVAL).expect("none"));
+        let (wake, connections) = (Arc::new(|| ()), Arc::new(|_| 0));
+        let api = Api::new(&store, jobs, accounts, remotes, wake, connections, Limits::default()).expect("an API");
         for (account, count) in [(&oldest, 1), (&other, 0)] {
             for path in ["drives", "snapshots"] {
                 let path = format!("/api/2.0/{path}/");

@@ -5,8 +5,8 @@
 use super::describe::META_KEY_CHARS_MAX;
 use super::fault::Fault;
 use super::fields::{
-    ACL, BALANCE, CAPABILITIES, CLONE, DRIVE, DRIVE_IN_SHORT, Field, JOB, Kind, LOCATION, PROFILE, SERVER, SNAPSHOT, Shape, TAG,
-    USAGE,
+    ACL, BALANCE, CAPABILITIES, CLONE, DRIVE, DRIVE_IN_SHORT, Field, JOB, Kind, LOCATION, PROFILE, REMOTE_SNAPSHOT, SERVER,
+    SNAPSHOT, Shape, TAG, USAGE,
 };
 use super::manual::named;
 use super::page::LIMIT_DEFAULT;
@@ -19,8 +19,22 @@ use serde_json::{Map, Value, json};
 pub const PATH: &str = "openapi.json";
 
 /// Every kind of object.
-pub const KINDS: [&Kind; 13] =
-    [&ACL, &BALANCE, &CAPABILITIES, &CLONE, &DRIVE, &DRIVE_IN_SHORT, &JOB, &LOCATION, &PROFILE, &SERVER, &SNAPSHOT, &TAG, &USAGE];
+pub const KINDS: [&Kind; 14] = [
+    &ACL,
+    &BALANCE,
+    &CAPABILITIES,
+    &CLONE,
+    &DRIVE,
+    &DRIVE_IN_SHORT,
+    &JOB,
+    &LOCATION,
+    &PROFILE,
+    &REMOTE_SNAPSHOT,
+    &SERVER,
+    &SNAPSHOT,
+    &TAG,
+    &USAGE,
+];
 
 /// `GET /openapi.json`
 pub fn document(_asked: &Asked<'_>) -> Result<Answer, Fault> {

@@ -40,9 +40,12 @@ pub fn no_groups(_asked: &Asked<'_>) -> Result<Answer, Fault> {
     Ok(Answer::json(200, json!([])))
 }
 
-/// `GET /locations/`
+/// `GET /locations/`: here, and where remote snapshots can be.
 pub fn locations(asked: &Asked<'_>) -> Result<Answer, Fault> {
     let page = Page::of(&asked.call.parameters)?;
-    let here = |_: &()| Ok(Some(object(json!({"api_endpoint": format!("{BASE}/"), "display_name": "This node", "id": "LOCAL"}))));
-    Ok(Answer::json(200, page.envelope(&[()], here)?))
+    let mut all = vec![("LOCAL", "This node")];
+    all.extend(asked.api.remotes.locations().codes().map(|code| (code, code)));
+    let shown =
+        |(id, name): &(&str, &str)| Ok(Some(object(json!({"api_endpoint": format!("{BASE}/"), "display_name": name, "id": id}))));
+    Ok(Answer::json(200, page.envelope(&all, shown)?))
 }

@@ -7,8 +7,9 @@ use super::Api;
 use super::fault::Fault;
 use super::shelf::Item;
 use crate::node::accounts::Account;
+use crate::node::failure::Failure;
 use crate::node::service::objects::present;
-use crate::{DRIVE_BYTES_MAX, Result, Snapshot};
+use crate::{DRIVE_BYTES_MAX, Drive, DriveInfo, Result, Snapshot};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -54,7 +55,57 @@ impl Default for Limits {
     }
 }
 
+/// The snapshots of a drive that are somebody's to see. What a job or a transfer took for itself alone is not among them, and does not count.
+pub struct Shown {
+    /// In order of creation.
+    pub snapshots: Vec<Snapshot>,
+    /// What they hold beyond the drive, each for itself.
+    pub allocated_bytes: u64,
+    /// What they hold beyond the drive, all together.
+    pub charged_bytes: u64,
+}
+
 impl Api {
+    /// The snapshots of a drive that are somebody's to see.
+    pub(super) fn shown_snapshots(&self, drive: &Drive, info: &DriveInfo) -> Result<Shown> {
+        let mut snapshots = drive.snapshots()?;
+        let count = snapshots.len();
+        snapshots.retain(|snapshot| self.snapshots.find(snapshot.uuid()).is_some());
+        if snapshots.len() == count {
+            let (allocated_bytes, charged_bytes) = (info.snapshots_allocated_bytes, info.snapshots_charged_bytes);
+            return Ok(Shown { snapshots, allocated_bytes, charged_bytes });
+        }
+        let mut shown = Shown { snapshots, allocated_bytes: 0, charged_bytes: 0 };
+        for snapshot in &shown.snapshots {
+            if let Some(info) = present(snapshot.info())? {
+                shown.allocated_bytes = shown.allocated_bytes.saturating_add(info.allocated_bytes);
+                shown.charged_bytes = shown.charged_bytes.saturating_add(info.charged_bytes);
+            }
+        }
+        Ok(shown)
+    }
+
+    /// Remote snapshots that an account may have.
+    pub(super) fn remote_snapshots_max(&self, account: &Account) -> u64 {
+        account.limits.remote_snapshots.unwrap_or(self.limits.remote_snapshots)
+    }
+
+    /// Refuses what would be too many remote snapshots. How large they will be nobody knows: whoever has used up what he may have gets no more.
+    pub(super) fn allow_remote_snapshots(&self, account: &Account, count: usize) -> Result<(), Fault> {
+        let max = self.remote_snapshots_max(account);
+        if (self.remote_snapshots.count(account.uuid) + count) as u64 > max {
+            return Err(Fault::forbidden(format!("An account may have {max} remote snapshots; delete some, or ask for more")));
+        }
+        let Some(max) = account.limits.bytes.get(BACKUP) else { return Ok(()) };
+        let using = self.using(account.uuid)?.get(BACKUP).copied().unwrap_or_default();
+        if using >= *max {
+            let message =
+                format!("The account uses {using} of {max} bytes of {BACKUP}; delete remote snapshots, or ask for more");
+            return Err(Fault::forbidden(message));
+        }
+        Ok(())
+    }
+
     /// Snapshots that an account may have.
     pub(super) fn snapshots_max(&self, account: &Account) -> u64 {
         account.limits.snapshots.unwrap_or(self.limits.snapshots)
@@ -107,8 +158,9 @@ impl Api {
         Ok(())
     }
 
-    /// Bytes that an account uses, by class of storage: drives by their size, snapshots by what they hold beyond their drive.
-    pub(super) fn using(&self, owner: Uuid) -> Result<BTreeMap<String, u64>> {
+    /// Bytes that an account uses, by class of storage: drives by their size, snapshots and remote snapshots by what they hold beyond their
+    /// drive.
+    pub(super) fn using(&self, owner: Uuid) -> Result<BTreeMap<String, u64>, Failure> {
         let mut using: BTreeMap<String, u64> = BTreeMap::new();
         // Sizes are only promised: some large drives are more than can be counted.
         let mut add = |class: &str, bytes: u64| {
@@ -116,9 +168,13 @@ impl Api {
             *sum = sum.saturating_add(bytes);
         };
         for own in self.drives.of(owner) {
-            if let Some(info) = present(own.handle.info())? {
-                add(own.attributes.storage_type(), info.size_bytes.saturating_add(info.snapshots_allocated_bytes));
+            let read = own.handle.info().and_then(|info| Ok((self.shown_snapshots(&own.handle, &info)?, info)));
+            if let Some((shown, info)) = present(read)? {
+                add(own.attributes.storage_type(), info.size_bytes.saturating_add(shown.allocated_bytes));
             }
+        }
+        for own in self.remote_snapshots.of(owner) {
+            add(BACKUP, self.remotes.allocated_size(own.handle.uuid)?.unwrap_or_default());
         }
         // Those whose drive is there are in its sum.
         for own in self.snapshots.of(owner) {
@@ -132,7 +188,7 @@ impl Api {
     }
 
     /// What an account uses and pays for, as the API shows it.
-    pub(super) fn usage(&self, account: &Account) -> Result<Map<String, Value>> {
+    pub(super) fn usage(&self, account: &Account) -> Result<Map<String, Value>, Failure> {
         let using = self.using(account.uuid)?;
         let classes = STORAGE_TYPES.into_iter().chain([BACKUP]);
         Ok(classes

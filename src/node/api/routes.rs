@@ -9,11 +9,14 @@ use super::fault::{ErrorType, Fault};
 use super::fields::{self, Kind};
 use super::sharing::View;
 use super::shelf::{Item, Own, Taken};
-use super::{Answer, Api, BASE, Call, account, acls, drives, jobs, openapi, place, schema, snapshots, tags};
+use super::{Answer, Api, BASE, Call, account, acls, drives, jobs, openapi, place, remote_snapshots, schema, snapshots, tags};
 use crate::node::accounts::Account;
 use crate::node::jobs::{Job, Operation, Step};
 use crate::{Drive, Snapshot};
 use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::cmp::Reverse;
+use std::collections::HashMap;
 use uuid::Uuid;
 
 /// A call with what its path says, and who makes it.
@@ -28,12 +31,28 @@ pub struct Asked<'a> {
     pub view: View,
     /// The uuid in the path, as it was written; nothing if the path has none.
     word: &'a str,
+    /// The caller's own remote snapshots by drive, once anybody asks for them.
+    remote_snapshots: OnceCell<HashMap<Uuid, Vec<Uuid>>>,
 }
 
 impl Asked<'_> {
     /// A call; `word` stands for the uuid in its path.
     pub fn of<'a>(api: &'a Api, caller: &'a Account, call: &'a Call, word: &'a str) -> Asked<'a> {
-        Asked { api, caller, call: Cow::Borrowed(call), view: View::of(api, caller), word }
+        Asked { api, caller, call: Cow::Borrowed(call), view: View::of(api, caller), word, remote_snapshots: OnceCell::new() }
+    }
+
+    /// The caller's own remote snapshots of a drive, newest first.
+    pub fn remote_snapshots_of(&self, drive: Uuid) -> Vec<Uuid> {
+        let by_drive = self.remote_snapshots.get_or_init(|| {
+            let mut own = self.api.remote_snapshots.of(self.caller.uuid);
+            own.sort_by_key(|own| Reverse(own.attributes.timestamp()));
+            let mut by_drive: HashMap<Uuid, Vec<Uuid>> = HashMap::new();
+            for own in own {
+                by_drive.entry(own.handle.drive).or_default().push(own.handle.uuid);
+            }
+            by_drive
+        });
+        by_drive.get(&drive).cloned().unwrap_or_default()
     }
 
     /// The uuid in the path.
@@ -85,6 +104,7 @@ impl Asked<'_> {
             call: Cow::Owned(call),
             view: View::of(self.api, self.caller),
             word: self.word,
+            remote_snapshots: OnceCell::new(),
         }
     }
 
@@ -243,7 +263,8 @@ pub struct Route {
 /// All of them.
 pub const ROUTES: &[Route] = {
     use fields::{
-        ACL, BALANCE, CAPABILITIES, CLONE, DRIVE, DRIVE_IN_SHORT, JOB, LOCATION, PROFILE, SERVER, SNAPSHOT, TAG, USAGE,
+        ACL, BALANCE, CAPABILITIES, CLONE, DRIVE, DRIVE_IN_SHORT, JOB, LOCATION, PROFILE, REMOTE_SNAPSHOT, SERVER, SNAPSHOT, TAG,
+        USAGE,
     };
     &[
         Route {
@@ -276,6 +297,44 @@ pub const ROUTES: &[Route] = {
         Route {
             path: "snapshots/*/download",
             methods: &[download("Get the image of a snapshot, or a part of it", content::download_snapshot)],
+        },
+        Route {
+            path: "remotesnapshots",
+            methods: &[
+                get("List remote snapshots", Gives::Page(&REMOTE_SNAPSHOT), remote_snapshots::list),
+                post(
+                    "Take remote snapshots of drives, all at one instant",
+                    Takes::Objects(&REMOTE_SNAPSHOT),
+                    Gives::Made(&REMOTE_SNAPSHOT),
+                    remote_snapshots::create,
+                ),
+                delete("Delete several remote snapshots, all or none", Takes::Uuids, remote_snapshots::delete_many),
+            ],
+        },
+        Route {
+            path: "remotesnapshots/detail",
+            methods: &[get("List remote snapshots", Gives::Page(&REMOTE_SNAPSHOT), remote_snapshots::list)],
+        },
+        Route {
+            path: "remotesnapshots/schema",
+            methods: &[get("Describe the fields of remote snapshots", Gives::Json, schema::remote_snapshots)],
+        },
+        Route {
+            path: "remotesnapshots/*",
+            methods: &[
+                get("Show a remote snapshot", Gives::One(&REMOTE_SNAPSHOT), remote_snapshots::show),
+                put("Change a remote snapshot's name, meta and tags", &REMOTE_SNAPSHOT, remote_snapshots::edit),
+                delete("Delete a remote snapshot", Takes::Nothing, remote_snapshots::delete),
+            ],
+        },
+        Route {
+            path: "remotesnapshots/*/action",
+            methods: &[post(
+                "Clone a remote snapshot to a drive",
+                Takes::Action(&DRIVE),
+                Gives::Bare(&CLONE),
+                remote_snapshots::act,
+            )],
         },
         Route {
             path: "drives",

@@ -2,7 +2,7 @@
 
 use super::Answer;
 use super::fault::Fault;
-use super::fields::{ACL, BALANCE, CAPABILITIES, DRIVE, Field, JOB, Kind, PROFILE, SNAPSHOT, Shape, TAG, USAGE};
+use super::fields::{ACL, BALANCE, CAPABILITIES, DRIVE, Field, JOB, Kind, PROFILE, REMOTE_SNAPSHOT, SNAPSHOT, Shape, TAG, USAGE};
 use super::page::LIMIT_DEFAULT;
 use super::routes::Asked;
 use serde_json::{Map, Value, json};
@@ -10,6 +10,11 @@ use serde_json::{Map, Value, json};
 /// `GET /snapshots/schema/`, as the documentation has it.
 pub fn snapshots(_asked: &Asked<'_>) -> Result<Answer, Fault> {
     Ok(Answer::json(200, schema(&SNAPSHOT)))
+}
+
+/// `GET /remotesnapshots/schema/`
+pub fn remote_snapshots(_asked: &Asked<'_>) -> Result<Answer, Fault> {
+    Ok(Answer::json(200, schema(&REMOTE_SNAPSHOT)))
 }
 
 /// `GET /drives/schema/`

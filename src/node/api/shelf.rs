@@ -1,16 +1,18 @@
-//! Which drives and snapshots are there, and whose are they?
+//! Which drives, snapshots and remote snapshots are there, and whose are they?
 //!
 //! All names and attributes, read once and then kept in step by whoever changes them: a listing touches what it shows, and no more.
 //! Sizes are not here: they change with every write, and the engine answers at once.
 
 use crate::node::attributes::Attributes;
-use crate::{Drive, Result, Snapshot};
+use crate::node::remote::known::Known;
+use crate::node::remote::remotes::Remotes;
+use crate::{Drive, Error, ErrorKind, Result, Snapshot};
 use parking_lot::RwLock;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// What can stand on a shelf: a drive, a snapshot.
+/// What can stand on a shelf: a drive, a snapshot, a remote snapshot.
 pub trait Item: Sized {
     /// Its identity.
     fn uuid(&self) -> Uuid;
@@ -46,6 +48,30 @@ pub struct Own<H> {
 pub type OwnDrive = Own<Drive>;
 /// A snapshot and its owner's words.
 pub type OwnSnapshot = Own<Snapshot>;
+/// A remote snapshot and its owner's words.
+pub type OwnRemote = Own<RemoteHandle>;
+
+/// One of the remote snapshots that a node remembers.
+#[derive(Clone)]
+pub struct RemoteHandle {
+    /// All of them.
+    pub remotes: Arc<Remotes>,
+    /// Which.
+    pub uuid: Uuid,
+    /// The drive it is of, which may be gone.
+    pub drive: Uuid,
+}
+
+impl RemoteHandle {
+    /// What is remembered of it now.
+    ///
+    /// # Errors
+    /// `NotFound` if it was deleted.
+    pub fn known(&self) -> Result<Known> {
+        let gone = || Error::new(ErrorKind::NotFound, format!("there is no remote snapshot {}", self.uuid));
+        self.remotes.find(self.uuid).ok_or_else(gone)
+    }
+}
 
 impl<H: Item> Own<H> {
     /// Reads it from the engine; `owner` says whose it is by what it says itself.
@@ -120,6 +146,11 @@ impl<H: Item> Shelf<H> {
         self.0.read().by_uuid.get(&uuid).map(|(_, own)| Arc::clone(own))
     }
 
+    /// All that are there, in no order.
+    pub fn uuids(&self) -> Vec<Uuid> {
+        self.0.read().by_uuid.keys().copied().collect()
+    }
+
     /// Where it stands: things that were made later stand behind it.
     pub fn order(&self, uuid: Uuid) -> Option<u64> {
         self.0.read().by_uuid.get(&uuid).map(|(order, _)| *order)
@@ -169,5 +200,23 @@ impl Item for Snapshot {
 
     fn drive(&self) -> Option<Uuid> {
         Some(self.drive_uuid())
+    }
+}
+
+impl Item for RemoteHandle {
+    fn uuid(&self) -> Uuid {
+        self.uuid
+    }
+
+    fn name(&self) -> Result<String> {
+        Ok(self.known()?.description.name)
+    }
+
+    fn attributes(&self) -> Result<Vec<u8>> {
+        Ok(self.known()?.attributes().to_bytes())
+    }
+
+    fn drive(&self) -> Option<Uuid> {
+        Some(self.drive)
     }
 }

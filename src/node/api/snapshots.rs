@@ -1,13 +1,12 @@
 //! What can be done with snapshots?
 
 use super::Answer;
-use super::body;
-use super::clone::{self, Source};
+use super::body::{self, Object};
+use super::clone::{self, Image, Source};
 use super::describe::{name_in, uuid_in};
 use super::drives::refuse_unfinished;
 use super::fault::Fault;
 use super::filter::Filter;
-use super::page::Page;
 use super::routes::Asked;
 use super::sharing::Permission;
 use super::shelf::{OwnDrive, OwnSnapshot};
@@ -17,30 +16,20 @@ use crate::node::jobs::{Operation, Step};
 use crate::node::service::objects::present;
 use crate::node::timestamp::Timestamp;
 use crate::{Snapshot, SnapshotOptions};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use uuid::Uuid;
 
 /// `GET /snapshots/`, `GET /snapshots/detail/`
 pub fn list(asked: &Asked<'_>) -> Result<Answer, Fault> {
-    let page = Page::of(&asked.call.parameters)?;
-    let filter = Filter::of(&asked.call.parameters);
-    let mut found = candidates(asked, &filter)?;
-    found.retain(|own| filter.fits(&asked.view.seen(own)));
-    let shown = |own: &Arc<OwnSnapshot>| {
-        let mut shown = asked.snapshot(own, State::Now)?;
-        if let Some(shown) = shown.as_mut().filter(|_| page.names(wire::MORE)) {
-            shown.insert(wire::MORE.into(), asked.more_of_snapshot(own)?);
-        }
-        Ok(shown)
-    };
-    Ok(Answer::json(200, page.envelope(&found, shown)?))
+    let found = candidates(asked)?;
+    asked.listing(found, |own| asked.snapshot(own, State::Now), |own| asked.more_of_snapshot(own))
 }
 
 /// Everything that filters can leave: of drives that are asked for, only those drives' snapshots are looked at.
-fn candidates(asked: &Asked<'_>, filter: &Filter) -> Result<Vec<Arc<OwnSnapshot>>, Fault> {
-    let Some(drives) = filter.drives() else { return Ok(asked.view.all(&asked.api.snapshots)) };
+fn candidates(asked: &Asked<'_>) -> Result<Vec<Arc<OwnSnapshot>>, Fault> {
+    let Some(drives) = Filter::of(&asked.call.parameters).drives() else { return Ok(asked.view.all(&asked.api.snapshots)) };
     let mut found = Vec::new();
     for drive in drives {
         // Snapshots can outlive a drive that was deleted without the API.
@@ -80,10 +69,7 @@ pub fn create(asked: &Asked<'_>) -> Result<Answer, Fault> {
     let now = Timestamp::now();
     let mut wanted = Vec::new();
     for object in objects {
-        let drive = object.get("drive").filter(|drive| !drive.is_null()).ok_or_else(|| Fault::missing("drive"))?;
-        let drive = uuid_in(drive).ok_or_else(|| Fault::invalid("drive", "it is no uuid"))?;
-        let drive = asked.view.find_own(&api.drives, drive)?;
-        refuse_unfinished(&drive, "snapshot")?;
+        let drive = asked.drive_to_snapshot(&object)?;
         let mut attributes = Attributes::made_at(now);
         attributes.set_owner(owner);
         api.describe(owner, &mut attributes, &object)?;
@@ -101,6 +87,44 @@ pub fn create(asked: &Asked<'_>) -> Result<Answer, Fault> {
         }
     }
     Ok(Answer { location, ..Answer::json(201, json!({"objects": objects})) })
+}
+
+impl Asked<'_> {
+    /// The drive that a body wants a snapshot of.
+    ///
+    /// # Errors
+    /// 400, 403, 404
+    pub(super) fn drive_to_snapshot(&self, object: &Object) -> Result<Arc<OwnDrive>, Fault> {
+        let drive = object.get("drive").filter(|drive| !drive.is_null()).ok_or_else(|| Fault::missing("drive"))?;
+        let drive = uuid_in(drive).ok_or_else(|| Fault::invalid("drive", "it is no uuid"))?;
+        let drive = self.view.find_own(&self.api.drives, drive)?;
+        refuse_unfinished(&drive, "snapshot")?;
+        Ok(drive)
+    }
+
+    /// The one action of snapshots.
+    ///
+    /// # Errors
+    /// 400
+    pub(super) fn is_clone(&self) -> Result<(), Fault> {
+        match self.call.parameter("do") {
+            Some("clone") => Ok(()),
+            Some(other) => Err(Fault::invalid("do", format!("there is no action {other:?} of a snapshot"))),
+            None => Err(Fault::missing("do")),
+        }
+    }
+}
+
+/// Clients send a whole definition to change a part of it.
+///
+/// # Errors
+/// 400 if it names another drive.
+pub fn stays_its_drives(object: &Object, drive: Uuid) -> Result<(), Fault> {
+    let said = object.get("drive").filter(|drive| !drive.is_null());
+    if said.is_some_and(|said| uuid_in(said) != Some(drive)) {
+        return Err(Fault::invalid("drive", "a snapshot stays its drive's"));
+    }
+    Ok(())
 }
 
 /// Takes all that is wanted, or nothing.
@@ -134,10 +158,7 @@ pub fn edit(asked: &Asked<'_>) -> Result<Answer, Fault> {
     let deciding = api.deciding(owner);
     let _deciding = deciding.lock();
     let own = asked.view.find(&api.snapshots, uuid, Permission::Edit)?;
-    let drive = object.get("drive").filter(|drive| !drive.is_null());
-    if drive.is_some_and(|drive| uuid_in(drive) != Some(own.handle.drive_uuid())) {
-        return Err(Fault::invalid("drive", "a snapshot stays its drive's"));
-    }
+    stays_its_drives(&object, own.handle.drive_uuid())?;
     let mut attributes = own.attributes.clone();
     api.describe(owner, &mut attributes, asked.without_foreign_tags(&own, &object).as_ref())?;
     let name = name_in(&object)?.unwrap_or_else(|| own.name.clone());
@@ -176,11 +197,7 @@ fn delete_all(asked: &Asked<'_>, uuids: &[Uuid]) -> Result<Answer, Fault> {
 
 /// `POST /snapshots/{uuid}/action/?do=clone`
 pub fn act(asked: &Asked<'_>) -> Result<Answer, Fault> {
-    match asked.call.parameter("do") {
-        Some("clone") => {}
-        Some(other) => return Err(Fault::invalid("do", format!("there is no action {other:?} of a snapshot"))),
-        None => return Err(Fault::missing("do")),
-    }
+    asked.is_clone()?;
     let own = asked.view.find(&asked.api.snapshots, asked.uuid()?, Permission::Clone)?;
     let object = body::object(&asked.call.body)?;
     let drive = asked.api.drives.find(own.handle.drive_uuid());
@@ -190,12 +207,7 @@ pub fn act(asked: &Asked<'_>) -> Result<Answer, Fault> {
         media: drive.as_ref().map_or("disk", |drive| drive.attributes.media()),
         storage_type: own.attributes.storage_type(),
         size_bytes: own.handle.size_bytes(),
-        snapshot: own.handle.uuid(),
-        freeze: None,
+        image: Image::Snapshot(own.handle.uuid()),
     };
-    let mut definition = clone::into_drive(asked, &source, &object)?;
-    // Nowhere else is this field an object; clients know it.
-    let uuid = definition.get("uuid").and_then(uuid_in).ok_or_else(|| Fault::no_object(own.handle.uuid()))?;
-    definition.insert("resource_uri".into(), wire::reference("drives", uuid));
-    Ok(Answer::json(202, Value::Object(definition)))
+    clone::into_bare_drive(asked, &source, &object)
 }

@@ -8,22 +8,26 @@ use super::serve_plan::{self, Admin, Plan};
 use super::serve_settings::Settings;
 use super::serve_supervisor::Supervisor;
 use super::session::Session;
-use crate::Store;
 use crate::node::accounts::{Account, Accounts, new_password};
 use crate::node::api::{Api, BASE};
 use crate::node::failure::Failure;
 use crate::node::http::HttpServer;
+use crate::node::jobs::Jobs;
 use crate::node::metrics::Metrics;
 use crate::node::nbd::Server;
+use crate::node::remote::keeping::{Keeper, Schedules};
+use crate::node::remote::remotes::Remotes;
+use crate::node::remote::transfer::Workers;
 use crate::node::service::stores::{self, STORE_FILE};
+use crate::{Drive, Store};
 use clap::Args;
 use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
 
 #[derive(Debug, Args)]
@@ -40,9 +44,10 @@ pub(super) struct ServeArgs {
 
 pub(super) fn run(session: &Session, args: &ServeArgs, said: &[Setting]) -> Result<Reply, Failure> {
     if args.check_config {
-        return serve_plan::check(&args.settings, said);
+        return serve_plan::check(&args.settings, args.config.as_deref(), said);
     }
-    let Plan { data, capacity, admin, http, nbd, api } = Plan::of(&args.settings)?;
+    let plan = Plan::of(&args.settings, args.config.as_deref())?;
+    let Plan { data, capacity, admin, http, nbd, api, locations, policies, remote_interval } = plan;
     log::start(args.settings.log);
     let stopping = Arc::new(AtomicBool::new(false));
     let signals = signals(&stopping)?;
@@ -51,10 +56,25 @@ pub(super) fn run(session: &Session, args: &ServeArgs, said: &[Setting]) -> Resu
     stores::close_after(store, |store| {
         let accounts = Arc::new(Accounts::of(store)?);
         let first = first_account(&accounts, admin)?;
-        let server = Arc::new(Server::start(store, nbd)?);
+        // What was interrupted is ended, or undone, before anybody is served.
+        let jobs = Jobs::of(store)?;
+        let remotes = Arc::new(Remotes::of(store, locations, remote_interval)?);
+        let filling = Arc::clone(&remotes);
+        let behinds = move |drive| filling.filling(drive).map(|one| one.behind(Arc::clone(&filling)));
+        let server = Arc::new(Server::start(store, nbd.filled_by(Arc::new(behinds)))?);
         let connections = Arc::downgrade(&server);
         let connections = move |drive| connections.upgrade().map_or(0, |server| server.connections_of(drive));
-        let api = Arc::new(Api::new(store, accounts, Arc::new(connections), api)?);
+        let woken = Arc::new(OnceLock::<Weak<Workers>>::new());
+        let waking = Arc::clone(&woken);
+        let wake = move || waking.get().and_then(Weak::upgrade).iter().for_each(|workers| workers.wake());
+        let api = Api::new(store, jobs, accounts, Arc::clone(&remotes), Arc::new(wake), Arc::new(connections), api)?;
+        let api = Arc::new(api);
+        let told = Arc::downgrade(&api);
+        let told = move |drive: &Drive| told.upgrade().map_or(Ok(()), |api| api.filled(drive));
+        remotes.tell_when_filled(Box::new(told));
+        let workers = Arc::new(Workers::start(Arc::clone(&remotes))?);
+        woken.get_or_init(|| Arc::downgrade(&workers));
+        let schedules = Schedules::start(&remotes, policies, Arc::clone(&api) as Arc<dyn Keeper>)?;
         let metrics = Arc::new(Metrics::new(store, server.figures()));
         let secure = http.tls.is_some();
         let http = HttpServer::start(api, store, metrics, &http)?;
@@ -67,6 +87,8 @@ pub(super) fn run(session: &Session, args: &ServeArgs, said: &[Setting]) -> Resu
         http.drain();
         // The last one who holds it: NBD clients get their answers now, while probes can still be asked.
         drop(server);
+        // What is on its way to a location goes on at the next start.
+        drop((schedules, workers));
         http.stop();
         Ok(Reply::Printed(Exit::Done))
     })

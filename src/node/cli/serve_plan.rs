@@ -11,9 +11,14 @@ use crate::node::certificates;
 use crate::node::failure::{Failure, FailureKind};
 use crate::node::http::HttpOptions;
 use crate::node::nbd::{Address, ServerOptions, TlsConfig};
+use crate::node::remote;
+use crate::node::remote::location::Locations;
+use crate::node::remote::schedule::Policy;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use std::{env, fs};
 
 /// The first account's password, so that it stands in no list of processes.
@@ -27,6 +32,9 @@ pub(super) struct Plan {
     pub http: HttpOptions,
     pub nbd: ServerOptions,
     pub api: Limits,
+    pub locations: Locations,
+    pub policies: BTreeMap<String, Policy>,
+    pub remote_interval: Duration,
 }
 
 /// The first account.
@@ -37,16 +45,24 @@ pub(super) struct Admin {
 }
 
 impl Plan {
-    /// What the settings come to.
+    /// What the settings, and what a file says of locations and schedules, come to.
     ///
     /// # Errors
     /// `InvalidArgument` for what contradicts itself or may not be; `NotFound`, `Io` for files that cannot be read.
-    pub fn of(settings: &Settings) -> Result<Self, Failure> {
+    pub fn of(settings: &Settings, config: Option<&Path>) -> Result<Self, Failure> {
         let data = settings.data.clone();
         let (http, nbd) = (http(settings)?, nbd(settings, &data)?);
         let admin = Admin { email: settings.admin.admin_email.clone(), password: password(settings)? };
         let capacity = settings.capacity.map(|Bytes(bytes)| bytes);
-        Ok(Self { data, capacity, admin, http, nbd, api: settings.api.limits() })
+        let remote = remote::settings::Settings::read(config)?;
+        let (locations, policies) = (remote.locations(&data)?, remote.policies().clone());
+        for (name, policy) in &policies {
+            if let Some(code) = &policy.location {
+                locations.find(code).map_err(|failure| wrong(format!("backup.{name}: {failure}")))?;
+            }
+        }
+        let remote_interval = Duration::from_secs(settings.remote.remote_interval);
+        Ok(Self { data, capacity, admin, http, nbd, api: settings.api.limits(), locations, policies, remote_interval })
     }
 }
 
@@ -127,8 +143,8 @@ fn password(settings: &Settings) -> Result<Option<(String, String)>, Failure> {
 ///
 /// # Errors
 /// `InvalidArgument` for whatever would keep the node from coming as far as opening its store.
-pub(super) fn check(settings: &Settings, said: &[Setting]) -> Result<Reply, Failure> {
-    Plan::of(settings).map_err(|failure| wrong(failure.to_string()))?;
+pub(super) fn check(settings: &Settings, config: Option<&Path>, said: &[Setting]) -> Result<Reply, Failure> {
+    Plan::of(settings, config).map_err(|failure| wrong(failure.to_string()))?;
     let heads = [("SETTING", Align::Left), ("VALUE", Align::Left), ("FROM", Align::Left)];
     let rows: Vec<[String; 3]> = said
         .iter()

@@ -8,6 +8,7 @@ use super::{log, size};
 use crate::node::api::Limits as ApiLimits;
 use crate::node::http::{HEAD_BYTES_MIN, HttpLimits, MetricsAt};
 use crate::node::nbd::{Address, Limits};
+use crate::node::remote::remotes::INTERVAL;
 use clap::builder::{BoolishValueParser, RangedU64ValueParser};
 use clap::{ArgAction, Args};
 use std::fmt;
@@ -46,6 +47,8 @@ pub(super) struct Settings {
     pub metrics: MetricsSettings,
     #[command(flatten)]
     pub nbd: NbdSettings,
+    #[command(flatten)]
+    pub remote: RemoteSettings,
 }
 
 /// The first account, for a node that has none.
@@ -178,6 +181,15 @@ pub(super) struct NbdSettings {
     /// Seconds that an NBD client may leave a request half sent, or a reply half taken
     #[arg(long, value_name = "SECONDS", default_value_t = Seconds(Limits::default().stall))]
     pub nbd_stall: Seconds,
+}
+
+/// Locations and schedules stand in the file alone, in sections [location.CODE] and [backup.NAME].
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Remote")]
+pub(super) struct RemoteSettings {
+    /// Seconds that must lie between two remote snapshots of a drive
+    #[arg(long, value_name = "SECONDS", default_value_t = INTERVAL.as_secs())]
+    pub remote_interval: u64,
 }
 
 impl HttpSettings {

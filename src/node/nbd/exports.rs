@@ -3,13 +3,14 @@
 //! 1. Every drive and snapshot has its uuid for a name, and its own name, or `drive@snapshot`, where that means one thing only.
 //! 2. Snapshots are read-only. A drive is, to a client that comes while another one has written; of two that came before anything was
 //!    written, the first writer stays the only one. A drive that allows multimount is everybody's.
+//!    What holds a moment for a remote snapshot is nobody's.
 //! 3. Connections of one peer count as one client.
 
 use super::behind::{Behind, Behinds};
 use super::protocol::handshake::{Description, Directory, Refusal, RefusalKind};
 use crate::node::attributes::Attributes;
 use crate::node::failure::{Failure, FailureKind};
-use crate::node::service::objects::present;
+use crate::node::service::objects::{is_pin, present, take_pins};
 use crate::node::service::select::Image;
 use crate::{Drive, Snapshot, Store};
 use parking_lot::Mutex;
@@ -206,7 +207,10 @@ impl Exports {
         }
         if let Ok(uuid) = Uuid::try_parse(name) {
             let drive = present(self.store.drive(uuid)).map_err(refused_error)?.map(Image::Drive);
-            let snapshot = || Ok(present(self.store.snapshot(uuid))?.map(Image::Snapshot));
+            let snapshot = || match present(self.store.snapshot(uuid))? {
+                Some(snapshot) if !is_pin(&snapshot)? => Ok(Some(Image::Snapshot(snapshot))),
+                _ => Ok(None),
+            };
             let found = drive.map_or_else(snapshot, |drive| Ok(Some(drive))).map_err(refused_error)?;
             return found.ok_or_else(|| Refusal::new(RefusalKind::Unknown, format!("nothing has the uuid {uuid}")));
         }
@@ -233,7 +237,9 @@ impl Exports {
                 all.push(Named { uuid: drive.uuid(), name, image: Image::Drive(drive) });
             }
         }
-        for snapshot in self.store.snapshots() {
+        let mut snapshots = self.store.snapshots();
+        take_pins(&mut snapshots).map_err(refused_error)?;
+        for snapshot in snapshots {
             if let Some(name) = present(snapshot.name()).map_err(refused_error)? {
                 let drive = drives.get(&snapshot.drive_uuid()).filter(|drive| !drive.is_empty());
                 let name = drive.filter(|_| !name.is_empty()).map_or(String::new(), |drive| format!("{drive}@{name}"));
@@ -252,7 +258,9 @@ impl Exports {
         let all = self.store.snapshots().into_iter().filter(|base| base.drive_uuid() == drive);
         let mut bases = Vec::new();
         for base in all.take_while(|base| Some(base.uuid()) != before) {
-            if let Some(name) = present(base.name())? {
+            if let Some(name) = present(base.name())?
+                && !is_pin(&base)?
+            {
                 bases.push((base, name));
             }
         }

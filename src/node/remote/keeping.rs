@@ -3,8 +3,9 @@
 //! Each drive of a schedule gets a remote snapshot when it is time, and what the schedule does not keep is deleted; only what it made itself.
 
 use super::known::{Known, State};
+use super::location::Location;
 use super::remotes::{Remotes, Wanted};
-use super::repository::manifest::Description;
+use super::repository::manifest::{Description, Owner};
 use super::schedule::{Made, Policy, Verdict};
 use crate::Drive;
 use crate::node::attributes::Attributes;
@@ -12,7 +13,10 @@ use crate::node::failure::{Failure, FailureKind};
 use crate::node::service::objects::present;
 use crate::node::service::remotes::drive_meta;
 use crate::node::timestamp::Timestamp;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// What a schedule means for a drive.
@@ -114,4 +118,98 @@ pub fn nobodys(drive: &Drive) -> Result<Wanted, Failure> {
     let description = Description::default();
     let (uuid, drive_meta) = (Uuid::new_v4(), drive_meta(drive)?);
     Ok(Wanted { uuid, location: None, owner: None, description, drive_meta, policy: None })
+}
+
+/// Whoever knows whose drives are, and wants to know what schedules did.
+pub trait Keeper: Send + Sync {
+    /// What is said of a drive's next remote snapshot.
+    ///
+    /// # Errors
+    /// What speaks against it.
+    fn wanted(&self, drive: &Drive) -> Result<Wanted, Failure>;
+
+    /// Whose what another node made is here.
+    fn account(&self, owner: &Owner) -> Option<Uuid>;
+
+    /// Remote snapshots came, or went.
+    fn changed(&self);
+}
+
+/// How often schedules are looked at.
+const TICK: Duration = Duration::from_secs(20);
+/// How often locations are asked what others put there.
+const LOOK_AROUND: Duration = Duration::from_secs(60 * 60);
+
+/// A thread that does what schedules want, and takes notice of what locations have.
+pub struct Schedules {
+    remotes: Arc<Remotes>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Schedules {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// `Io` if no thread can be started.
+    pub fn start(remotes: &Arc<Remotes>, policies: BTreeMap<String, Policy>, keeper: Arc<dyn Keeper>) -> Result<Self, Failure> {
+        let mine = Arc::clone(remotes);
+        let thread = thread::Builder::new().name("schedules".into());
+        let thread = thread.spawn(move || run(&mine, &policies, &*keeper));
+        let thread = thread.map_err(|error| Failure::io("starting a thread", error))?;
+        Ok(Self { remotes: Arc::clone(remotes), thread: Some(thread) })
+    }
+}
+
+impl Drop for Schedules {
+    fn drop(&mut self) {
+        self.remotes.stop();
+        let Some(thread) = self.thread.take() else { return };
+        thread.thread().unpark();
+        if thread.join().is_err() {
+            tracing::error!("the thread that does what schedules want ended");
+        }
+    }
+}
+
+fn run(remotes: &Remotes, policies: &BTreeMap<String, Policy>, keeper: &dyn Keeper) {
+    let mut looked: Option<Instant> = None;
+    while !remotes.is_stopped() {
+        if looked.is_none_or(|looked| looked.elapsed() > LOOK_AROUND) {
+            look_around(remotes, keeper);
+            looked = Some(Instant::now());
+        }
+        for (name, policy) in policies {
+            match remotes.keep(name, policy, &|drive| keeper.wanted(drive)) {
+                Ok(kept) => {
+                    kept.failures.iter().for_each(|failure| tracing::warn!(schedule = name, failure, "not done"));
+                    if !kept.begun.is_empty() || !kept.deleted.is_empty() {
+                        tracing::info!(schedule = name, made = kept.begun.len(), deleted = kept.deleted.len(), "kept");
+                        keeper.changed();
+                    }
+                }
+                Err(failure) => tracing::warn!(schedule = name, %failure, "not done"),
+            }
+        }
+        thread::park_timeout(TICK);
+    }
+}
+
+/// Takes notice of what is at those locations that have a repository.
+fn look_around(remotes: &Remotes, keeper: &dyn Keeper) {
+    let codes: Vec<&str> = remotes.locations().codes().collect();
+    for code in codes {
+        if remotes.is_stopped() || !remotes.locations().find(code).is_ok_and(Location::may_be_there) {
+            continue;
+        }
+        match remotes.import(code, &|owner| keeper.account(owner)) {
+            Ok(imported) => {
+                imported.damaged.iter().for_each(|damage| tracing::error!(location = code, damage, "a manifest is damaged"));
+                if !imported.found.is_empty() || !imported.lost.is_empty() {
+                    keeper.changed();
+                }
+            }
+            Err(failure) if failure.kind() == FailureKind::NotFound => {}
+            Err(failure) => tracing::warn!(location = code, %failure, "it cannot be looked at"),
+        }
+    }
 }

@@ -4,8 +4,8 @@
 //! are never written where the URL is: they come from the environment or from files.
 
 use super::bucket::Bucket;
-use super::repository::Repository;
 use super::repository::keys::Key;
+use super::repository::{MARK, Repository};
 use crate::node::failure::{Failure, FailureKind};
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
@@ -199,6 +199,16 @@ impl Location {
                 Repository::init(bucket, key.as_ref())
             }
             other => other,
+        }
+    }
+
+    /// Can it have a repository? A directory that is not there has none, and is not made by looking.
+    #[must_use]
+    pub fn may_be_there(&self) -> bool {
+        match Url::parse(&self.url).ok().filter(|url| url.scheme() == "file").map(|url| url.to_file_path()) {
+            Some(Ok(directory)) => directory.join(MARK).exists(),
+            Some(Err(())) => false,
+            None => true,
         }
     }
 

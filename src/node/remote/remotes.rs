@@ -12,13 +12,13 @@ use super::repository::manifest::{Description, Manifest, Owner};
 use super::repository::map;
 use crate::node::attributes::Attributes;
 use crate::node::failure::{Failure, FailureKind};
-use crate::node::records::Records;
+use crate::node::records::{Records, written};
 use crate::node::service::objects::present;
 use crate::node::timestamp::Timestamp;
 use crate::{BLOCK_BYTES, Drive, SnapshotOptions, Store};
 use parking_lot::Mutex;
 use serde_json::Value;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -182,36 +182,67 @@ impl Remotes {
         let newest = of_drive.iter().map(|(_, known)| known.timestamp).max();
         let since = Timestamp::now().before(self.interval);
         let Some(newest) = newest.filter(|newest| *newest > since) else { return Ok(()) };
-        let rest = newest.seconds_since(since);
-        let message = format!(
-            "drive {drive}: at most one remote snapshot in {} minutes; the next one in {} min {} s",
-            self.interval.as_secs() / 60,
-            rest / 60,
-            rest % 60
-        );
+        let spelt = |seconds: u64| format!("{} min {} s", seconds / 60, seconds % 60);
+        let (interval, rest) = (spelt(self.interval.as_secs()), spelt(newest.seconds_since(since)));
+        let message = format!("drive {drive}: at most one remote snapshot in {interval}; the next one in {rest}");
         Err(Failure::new(FailureKind::NotNow, message))
     }
 
     /// Pins this moment of a drive; [`Remotes::transfer`] does the rest.
     ///
     /// # Errors
-    /// `NotNow`, `NotFound` for a location that is not there, and those of the engine.
+    /// As for [`Remotes::begin_all`].
     pub fn begin(&self, drive: &Drive, wanted: Wanted) -> Result<Known, Failure> {
-        let location = match &wanted.location {
-            Some(code) => code.clone(),
-            None => self.locations.default_code().unwrap_or_default().to_owned(),
-        };
-        self.locations.find(&location)?;
+        Ok(self.begin_all(vec![(drive, wanted)])?.remove(0))
+    }
+
+    /// Pins one moment of several drives: all of them, or none.
+    ///
+    /// # Errors
+    /// `NotNow`, also for a drive that stands twice; `NotFound` for a location that is not there; those of the engine.
+    pub fn begin_all(&self, all: Vec<(&Drive, Wanted)>) -> Result<Vec<Known>, Failure> {
         let _beginning = self.beginning.lock();
-        self.allow(drive.uuid())?;
+        let mut drives = HashSet::new();
+        for (drive, wanted) in &all {
+            self.locations.find(self.code_of(wanted))?;
+            self.allow(drive.uuid())?;
+            if !drives.insert(drive.uuid()) {
+                let message = format!("drive {}: one remote snapshot at a time", drive.uuid());
+                return Err(Failure::new(FailureKind::NotNow, message));
+            }
+        }
         self.forget()?;
         let timestamp = Timestamp::now();
-        let (uuid, pin) = (wanted.uuid, Uuid::new_v4());
+        let mut some = Vec::with_capacity(all.len());
+        for (drive, wanted) in all {
+            some.push((drive, wanted.uuid, self.described(drive, wanted, timestamp)?));
+        }
+        match self.pin(&some) {
+            Ok(known) => Ok(known),
+            Err(failure) => {
+                for (_, uuid, known) in &some {
+                    if let Some(pin) = known.pin.map(|pin| present(self.store.snapshot(pin))).transpose()?.flatten() {
+                        pin.delete()?;
+                    }
+                    self.forget_bookmark(*uuid)?;
+                    self.records.delete(*uuid)?;
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    fn code_of<'a>(&'a self, wanted: &'a Wanted) -> &'a str {
+        wanted.location.as_deref().or(self.locations.default_code()).unwrap_or_default()
+    }
+
+    fn described(&self, drive: &Drive, wanted: Wanted, timestamp: Timestamp) -> Result<Known, Failure> {
+        let location = self.code_of(&wanted).to_owned();
         let mut description = wanted.description;
         if description.name.is_empty() {
             description.name = timestamp.snapshot_name(drive.uuid());
         }
-        let known = Known {
+        Ok(Known {
             location,
             drive: drive.uuid(),
             drive_meta: wanted.drive_meta,
@@ -223,25 +254,30 @@ impl Remotes {
             size_bytes: drive.size_bytes()?,
             referenced_bytes: None,
             revision: 0,
-            pin: Some(pin),
+            pin: Some(Uuid::new_v4()),
             error: None,
             policy: wanted.policy,
-        };
-        self.records.set(uuid, known.clone())?;
-        let mut attributes = Attributes::made_at(timestamp);
-        attributes.set_pins(uuid);
-        let name = format!("remote {uuid}");
-        let options = SnapshotOptions::named(&name).uuid(pin).attributes(attributes.to_bytes()).bookmark(uuid, name);
-        let frozen = match drive.snapshot(options) {
-            Ok(frozen) => frozen,
-            Err(error) => {
-                self.records.delete(uuid)?;
-                return Err(error.into());
-            }
-        };
-        let known = Known { size_bytes: frozen.size_bytes(), ..known };
-        self.records.set(uuid, known.clone().in_state(State::Transferring))?;
-        Ok(known)
+        })
+    }
+
+    /// Notes first what is to be pinned, so that nothing is ever pinned that nobody remembers. Nobody works on what is not pinned yet.
+    fn pin(&self, some: &[(&Drive, Uuid, Known)]) -> Result<Vec<Known>, Failure> {
+        let mut freezing = Vec::with_capacity(some.len());
+        for (drive, uuid, known) in some {
+            self.records.set(*uuid, known.clone())?;
+            let mut attributes = Attributes::made_at(known.timestamp);
+            attributes.set_pins(*uuid);
+            let name = format!("remote {uuid}");
+            let options = SnapshotOptions::named(&name).uuid(known.pin.unwrap_or_default()).attributes(attributes.to_bytes());
+            freezing.push((*drive, options.bookmark(*uuid, name)));
+        }
+        let frozen = self.store.snapshot_group(&freezing)?;
+        let pinned = some.iter().zip(frozen).map(|((_, uuid, known), frozen)| {
+            let known = Known { size_bytes: frozen.size_bytes(), ..known.clone() }.in_state(State::Transferring);
+            self.records.set(*uuid, known.clone())?;
+            Ok(known)
+        });
+        pinned.collect()
     }
 
     /// Gives one another description.
@@ -270,13 +306,39 @@ impl Remotes {
     /// # Errors
     /// `NotFound`, `NotNow`, and those of the engine.
     pub fn delete(&self, uuid: Uuid) -> Result<(), Failure> {
+        let (_, to) = self.deletion(uuid)?;
+        self.store.set_note(uuid, to.as_bytes())?;
+        self.deleted(uuid)
+    }
+
+    /// What the note of one says, and what it is to say for it to be deleted: for whoever deletes several, all or none.
+    ///
+    /// # Errors
+    /// `NotFound`, `NotNow`
+    pub fn deletion(&self, uuid: Uuid) -> Result<(String, String), Failure> {
         let known = self.settled(uuid, "deleted")?;
         if self.is_filled_from(uuid) {
             let message =
                 format!("a drive is still being filled from remote snapshot {uuid}: wait until it has all, or delete it");
             return Err(Failure::new(FailureKind::NotNow, message));
         }
-        self.records.set(uuid, known.in_state(State::Deleting))?;
+        Ok((written(&known), written(&known.in_state(State::Deleting))))
+    }
+
+    /// The note of one was changed so, or was not.
+    ///
+    /// # Errors
+    /// Those of the engine.
+    pub fn deleted(&self, uuid: Uuid) -> Result<(), Failure> {
+        self.records.read_again(uuid)?;
+        if self.find(uuid).is_none() {
+            self.forget_bookmark(uuid)?;
+        }
+        Ok(())
+    }
+
+    /// Nothing is compared with one that is gone.
+    pub(super) fn forget_bookmark(&self, uuid: Uuid) -> Result<(), Failure> {
         if let Some(bookmark) = present(self.store.bookmark(uuid))? {
             present(bookmark.delete())?;
         }
@@ -344,9 +406,7 @@ impl Remotes {
         let names = if damaged.is_empty() { BTreeMap::new() } else { repository.manifest_names()? };
         for uuid in before {
             if !there.contains_key(&uuid) && !names.contains_key(&uuid) && self.records.delete(uuid)? {
-                if let Some(bookmark) = present(self.store.bookmark(uuid))? {
-                    present(bookmark.delete())?;
-                }
+                self.forget_bookmark(uuid)?;
                 imported.lost.push(uuid);
             }
         }

@@ -118,6 +118,8 @@ impl Remotes {
     /// Those of the location, after which it can be tried again.
     pub fn forget_there(&self, uuid: Uuid) -> Result<(), Failure> {
         let Some(known) = self.records.find(uuid).filter(|known| known.state == State::Deleting) else { return Ok(()) };
+        // Whoever deleted it may have been interrupted before that.
+        self.forget_bookmark(uuid)?;
         match self.repository(&known.location) {
             Ok(repository) => repository.delete_manifest(uuid)?,
             // A location that has no repository has nothing to forget.
@@ -236,6 +238,9 @@ impl Shared {
     fn run(&self) {
         while !self.remotes.is_stopped() {
             let Some(uuid) = self.next() else {
+                if let Err(failure) = self.remotes.count_sizes() {
+                    tracing::debug!(%failure, "sizes are counted later");
+                }
                 let mut plan = self.plan.lock();
                 if !self.remotes.is_stopped() {
                     self.woken.wait_for(&mut plan, TICK);

@@ -2,7 +2,7 @@
 
 use crate::node::attributes::Attributes;
 use crate::node::failure::{Failure, FailureKind};
-use crate::node::service::objects::{DriveView, SnapshotView, present, views};
+use crate::node::service::objects::{DriveView, SnapshotView, present, take_pins, views};
 use crate::node::timestamp::Timestamp;
 use crate::{Drive, DriveOptions, Store};
 use uuid::Uuid;
@@ -95,7 +95,8 @@ pub fn delete(drive: Drive, with_snapshots: bool) -> Result<DeletedDrive, Failur
     let view = DriveView::of(&drive)?;
     let mut snapshots = Vec::new();
     if with_snapshots {
-        let handles = drive.snapshots()?;
+        let mut handles = drive.snapshots()?;
+        take_pins(&mut handles)?;
         // All sizes are read before the first deletion: each deletion changes those of its neighbours.
         snapshots = views(handles.iter(), |snapshot| SnapshotView::of(snapshot))?;
         for snapshot in handles {

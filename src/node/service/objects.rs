@@ -99,15 +99,22 @@ impl DriveView {
     pub fn of(drive: &Drive) -> Result<Self> {
         let info = drive.info()?;
         let attributes = Attributes::read(&drive.attributes()?);
-        let snapshots = drive.snapshots()?;
+        let mut snapshots = drive.snapshots()?;
+        let (mut allocated_bytes, mut charged_bytes) = (info.snapshots_allocated_bytes, info.snapshots_charged_bytes);
+        for pin in take_pins(&mut snapshots)? {
+            if let Some(pin) = present(pin.info())? {
+                allocated_bytes = allocated_bytes.saturating_sub(pin.allocated_bytes);
+                charged_bytes = charged_bytes.saturating_sub(pin.charged_bytes);
+            }
+        }
         Ok(Self {
             uuid: info.uuid,
             name: info.name,
             size_bytes: info.size_bytes,
             referenced_bytes: info.referenced_bytes,
             snapshots: snapshots.iter().rev().map(Snapshot::uuid).collect(),
-            snapshots_allocated_bytes: info.snapshots_allocated_bytes,
-            snapshots_charged_bytes: info.snapshots_charged_bytes,
+            snapshots_allocated_bytes: allocated_bytes,
+            snapshots_charged_bytes: charged_bytes,
             bookmarks: info.bookmarks,
             timestamp: attributes.timestamp(),
             importing: attributes.is_unfinished(),
@@ -152,6 +159,27 @@ impl BookmarkView {
             referenced_bytes: bookmark.referenced_size()?,
         })
     }
+}
+
+/// Does a snapshot hold a moment until a remote snapshot has arrived? Then it is nobody's to see, and nobody's to delete.
+///
+/// # Errors
+/// `Io`, `Corrupt`
+pub(crate) fn is_pin(snapshot: &Snapshot) -> Result<bool> {
+    Ok(present(snapshot.attributes())?.is_some_and(|attributes| Attributes::read(&attributes).pins().is_some()))
+}
+
+/// Leaves the snapshots that are somebody's to see, and returns the others.
+///
+/// # Errors
+/// `Io`, `Corrupt`
+pub(crate) fn take_pins(snapshots: &mut Vec<Snapshot>) -> Result<Vec<Snapshot>> {
+    let (mut pins, mut shown) = (Vec::new(), Vec::with_capacity(snapshots.len()));
+    for snapshot in snapshots.drain(..) {
+        if is_pin(&snapshot)? { pins.push(snapshot) } else { shown.push(snapshot) }
+    }
+    *snapshots = shown;
+    Ok(pins)
 }
 
 /// What was read of an object in a listing; `None` if somebody deleted the object since the listing began.

@@ -7,7 +7,7 @@
 //! 2. Any other word means everything it fits; if that is more than one thing, the word is refused.
 
 use crate::node::failure::{Candidate, Failure, FailureKind};
-use crate::node::service::objects::present;
+use crate::node::service::objects::{present, take_pins};
 use crate::{Bookmark, Drive, Snapshot, Store};
 use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
@@ -187,8 +187,9 @@ fn drives(store: &Store) -> Result<Vec<Named<Drive>>, Failure> {
 fn snapshots(store: &Store) -> Result<Vec<Named<Snapshot>>, Failure> {
     let names: HashMap<Uuid, String> =
         drives(store)?.into_iter().map(|named| (named.candidate.uuid, named.candidate.name)).collect();
-    let mut all = Vec::new();
-    for snapshot in store.snapshots() {
+    let (mut all, mut shown) = (Vec::new(), store.snapshots());
+    take_pins(&mut shown)?;
+    for snapshot in shown {
         let Some(name) = present(snapshot.name())? else { continue };
         let drive = snapshot.drive_uuid();
         all.push(Named::snapshot(snapshot.uuid(), name, drive, names.get(&drive).cloned(), snapshot));

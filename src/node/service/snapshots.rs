@@ -2,7 +2,7 @@
 
 use crate::node::attributes::Attributes;
 use crate::node::failure::Failure;
-use crate::node::service::objects::{DriveView, SnapshotView, views};
+use crate::node::service::objects::{DriveView, SnapshotView, take_pins, views};
 use crate::node::service::select::Image;
 use crate::node::timestamp::Timestamp;
 use crate::{Changes, Drive, DriveOptions, Snapshot, SnapshotOptions, Store};
@@ -13,7 +13,9 @@ use uuid::Uuid;
 /// # Errors
 /// `Io` and `Corrupt` from reading sizes.
 pub fn list(store: &Store, drive: Option<Uuid>) -> Result<Vec<SnapshotView>, Failure> {
-    let all = store.snapshots().into_iter().filter(|snapshot| drive.is_none_or(|uuid| snapshot.drive_uuid() == uuid));
+    let mut all = store.snapshots();
+    all.retain(|snapshot| drive.is_none_or(|uuid| snapshot.drive_uuid() == uuid));
+    take_pins(&mut all)?;
     Ok(views(all, SnapshotView::of)?)
 }
 
