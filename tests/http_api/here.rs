@@ -52,7 +52,9 @@ impl Here {
         let api = Api::new(&store, jobs, Arc::clone(&people), remotes, wake, Arc::new(|_| 0), Limits::default());
         let options = HttpOptions { addresses: vec!["127.0.0.1:0".parse().expect("an address")], ..HttpOptions::default() };
         let metrics = Arc::new(Metrics::new(&store, Arc::default()));
-        let http = HttpServer::start(Arc::new(api.expect("an API")), &store, metrics, &options).expect("a server");
+        let api = Arc::new(api.expect("an API"));
+        api.watch_filling();
+        let http = HttpServer::start(api, &store, metrics, &options).expect("a server");
         let address = http.addresses()[0].to_string();
         Self { http, workers, accounts: people, store, address, dir }
     }

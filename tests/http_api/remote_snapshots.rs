@@ -247,6 +247,7 @@ fn one_that_is_under_way_is_left_alone_and_nobody_sees_what_holds_its_moment() {
         ("GET /drives/{d}/", "", 404, ""),
         ("POST /remotesnapshots/{r}/action/?do=clone", "", 202, clone),
     ]);
+    world.wait_until("GET /drives/{c}/", r#"{"status": "unmounted"}"#);
     assert_eq!(world.content("c", 4), b"AAA\0");
     world.finish();
 }
@@ -589,9 +590,10 @@ fn what_was_acknowledged_arrives_whatever_becomes_of_the_node() {
     world.check(&[
         ("GET /jobs/{job}/", "", 200, r#"{"state": "success"}"#),
         ("GET /remotesnapshots/?drive={d}", "", 200, r#"{"objects": [{"uuid": "{r}"}]}"#),
-        ("POST /remotesnapshots/{r}/action/?do=clone", "", 202, ""),
-        ("DELETE /remotesnapshots/{r}/", "", 204, ""),
+        ("POST /remotesnapshots/{r}/action/?do=clone", "", 202, r#"{"uuid": "{c}"}"#),
     ]);
+    world.wait_until("GET /drives/{c}/", r#"{"status": "unmounted"}"#);
+    world.check(&[("DELETE /remotesnapshots/{r}/", "", 204, "")]);
     world.node.crash();
     world.count_remotes(1);
     world.finish();

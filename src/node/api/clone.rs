@@ -101,9 +101,6 @@ pub fn into_drive(asked: &Asked<'_>, source: &Source<'_>, object: &Object) -> Re
     let resources = vec![source.uri.clone(), wire::uri("drives", uuid)];
     asked.run_as(job, Operation::DriveClone, resources, steps)?;
     let own = api.put(&api.drives, api.store.drive(uuid)?)?.ok_or_else(|| Fault::no_object(uuid))?;
-    if own.attributes.filling().is_some() {
-        api.filling.lock().insert(uuid);
-    }
     let mut definition = asked.drive(&own, State::Cloning)?.ok_or_else(|| Fault::no_object(uuid))?;
     definition.insert("jobs".into(), vec![wire::reference("jobs", job)].into());
     Ok(definition)

@@ -139,8 +139,6 @@ pub struct Api {
     remote_snapshots: Shelf<RemoteHandle>,
     remotes: Arc<Remotes>,
     wake: Wake,
-    /// Drives that were being filled when somebody last looked.
-    filling: Mutex<HashSet<Uuid>>,
     tags: Records<Tag>,
     acls: Records<Acl>,
     jobs: Jobs,
@@ -172,7 +170,6 @@ impl Api {
             remote_snapshots: Shelf::default(),
             remotes,
             wake,
-            filling: Mutex::default(),
             tags: Records::of(store)?,
             acls: Records::of(store)?,
             jobs,
@@ -182,10 +179,8 @@ impl Api {
             if Attributes::read(&drive.attributes()?).uploading() {
                 tracing::info!(drive = %drive.uuid(), "deleting what came of an upload that was interrupted");
                 drive.delete()?;
-            } else if let Some(own) = api.put(&api.drives, drive)?
-                && own.attributes.filling().is_some()
-            {
-                api.filling.lock().insert(own.handle.uuid());
+            } else {
+                api.put(&api.drives, drive)?;
             }
         }
         let mut snapshots = store.snapshots();
@@ -206,7 +201,6 @@ impl Api {
     /// Answers a call of an account.
     #[must_use]
     pub fn answer(&self, caller: &Account, call: &Call) -> Answer {
-        self.look_at_filling();
         routes::answer(self, caller, call)
     }
 
@@ -221,7 +215,6 @@ impl Api {
     /// # Errors
     /// What is wrong with it.
     pub fn content(&self, caller: &Account, call: &Call, head: &Head) -> Result<Content, Fault> {
-        self.look_at_filling();
         routes::content(self, caller, call, head)
     }
 
@@ -278,36 +271,24 @@ impl Api {
         self.put(&self.remote_snapshots, RemoteHandle { remotes: Arc::clone(&self.remotes), uuid, drive: known.drive })
     }
 
-    /// Says of a drive that it has got all of its image: together with what its owner says of it, so that neither is lost.
-    ///
-    /// # Errors
-    /// Those of the engine.
-    pub fn filled(&self, drive: &Drive) -> Result<(), Failure> {
-        let owner = self.drives.find(drive.uuid()).map(|own| own.owner);
-        let deciding = self.deciding(owner.unwrap_or_default());
-        let _deciding = deciding.lock();
-        filling::filled(drive)?;
-        self.put(&self.drives, drive.clone())?;
-        Ok(())
+    /// Says itself of drives that they have got all of their image: nobody else changes what is said of a drive meanwhile.
+    pub fn watch_filling(self: &Arc<Self>) {
+        let api = Arc::downgrade(self);
+        self.remotes.tell_when_filled(Box::new(move |drive| match api.upgrade() {
+            Some(api) => api.filled(drive),
+            None => filling::filled(drive),
+        }));
     }
 
-    /// What is being filled may be full by now.
-    fn look_at_filling(&self) {
-        let filling: Vec<Uuid> = self.filling.lock().iter().copied().collect();
-        for uuid in filling {
-            let Some(own) = self.drives.find(uuid) else {
-                self.filling.lock().remove(&uuid);
-                continue;
-            };
-            // Whoever is changing something of that owner's has a look afterwards.
-            let deciding = self.deciding(own.owner);
-            let Some(_deciding) = deciding.try_lock() else { continue };
-            match self.put(&self.drives, own.handle.clone()) {
-                Ok(Some(own)) if own.attributes.filling().is_some() => {}
-                Ok(_) => drop(self.filling.lock().remove(&uuid)),
-                Err(error) => tracing::error!(drive = %uuid, %error, "what is said of a drive cannot be read"),
-            }
+    fn filled(&self, drive: &Drive) -> Result<(), Failure> {
+        // By what it says itself: whoever makes it decides for its owner until it stands on its shelf.
+        let deciding = self.deciding(self.owner(Attributes::read(&drive.attributes()?).owner()));
+        let _deciding = deciding.lock();
+        filling::filled(drive)?;
+        if self.drives.find(drive.uuid()).is_some() {
+            self.put(&self.drives, drive.clone())?;
         }
+        Ok(())
     }
 
     /// Whoever a thing says owns it; the oldest account, if it says nobody, or somebody who has no account any more.

@@ -20,8 +20,8 @@ use crate::node::failure::{Failure, FailureKind};
 use crate::node::nbd::Behind;
 use crate::node::service::objects::present;
 use crate::{Drive, DriveOptions, Error, ErrorKind};
-use parking_lot::{Mutex, MutexGuard};
-use std::collections::BTreeSet;
+use parking_lot::{Mutex, MutexGuard, RwLock};
+use std::collections::{BTreeSet, HashMap};
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -58,8 +58,8 @@ pub struct Filling {
     remote: Uuid,
     source: Mutex<Option<(Arc<Repository>, Image)>>,
     locks: Vec<Mutex<()>>,
-    /// A bit for each window: whether it was filled, or there is nothing to be filled.
-    filled: Vec<AtomicU64>,
+    /// Bits of 64 windows under each number: whether they were filled, or there is nothing to be filled. Images are long, and mostly nothing.
+    filled: RwLock<HashMap<u64, u64>>,
     done: AtomicBool,
     filled_bytes: AtomicU64,
 }
@@ -80,7 +80,7 @@ impl Remotes {
         attributes.set_filling(Some(remote));
         let options = DriveOptions::new(new.size_bytes).name(new.name).attributes(attributes.to_bytes()).uuid(new.uuid);
         let drive = self.store().create_drive(options)?;
-        let filling = Filling::new(drive.clone(), remote)?;
+        let filling = Filling::new(drive.clone(), remote);
         *filling.source.lock() = Some((repository, image));
         self.fillings.lock().insert(drive.uuid(), Arc::new(filling));
         Ok(drive)
@@ -93,7 +93,7 @@ impl Remotes {
     pub fn go_on_filling(&self) -> Result<(), Failure> {
         for drive in self.store().drives() {
             if let Some(remote) = Attributes::read(&drive.attributes()?).filling() {
-                let filling = Filling::new(drive.clone(), remote)?;
+                let filling = Filling::new(drive.clone(), remote);
                 self.fillings.lock().insert(drive.uuid(), Arc::new(filling));
             }
         }
@@ -173,17 +173,16 @@ pub fn filled(drive: &Drive) -> Result<(), Failure> {
 }
 
 impl Filling {
-    fn new(drive: Drive, remote: Uuid) -> Result<Self, Failure> {
-        let windows = drive.size_bytes()?.div_ceil(WINDOW_BYTES);
-        Ok(Self {
+    fn new(drive: Drive, remote: Uuid) -> Self {
+        Self {
             drive,
             remote,
             source: Mutex::default(),
             locks: (0..LOCKS).map(|_| Mutex::default()).collect(),
-            filled: (0..windows.div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
+            filled: RwLock::default(),
             done: AtomicBool::new(false),
             filled_bytes: AtomicU64::new(0),
-        })
+        }
     }
 
     /// How many bytes of the image the drive has got.
@@ -208,15 +207,13 @@ impl Filling {
     }
 
     fn is_filled(&self, window: u64) -> bool {
-        let bits = self.filled.get((window / 64) as usize);
-        bits.is_none_or(|bits| bits.load(Ordering::Acquire) >> (window % 64) & 1 == 1)
+        self.filled.read().get(&(window / 64)).is_some_and(|bits| bits >> (window % 64) & 1 == 1)
     }
 
     fn mark(&self, windows: Range<u64>) {
+        let mut filled = self.filled.write();
         for window in windows {
-            if let Some(bits) = self.filled.get((window / 64) as usize) {
-                bits.fetch_or(1 << (window % 64), Ordering::AcqRel);
-            }
+            *filled.entry(window / 64).or_default() |= 1 << (window % 64);
         }
     }
 
