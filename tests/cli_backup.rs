@@ -5,6 +5,7 @@ mod cli_support;
 use cli_support::{BLOCK, Bench, code, number, string, text};
 use serde_json::Value;
 use std::fs;
+use std::path::Path;
 
 /// Refused now, and not later.
 const NOT_NOW: i32 = 11;
@@ -66,7 +67,7 @@ fn next_one_of_a_drive_waits_half_an_hour_unless_told_otherwise() {
     bench.ok(&["drive", "create", "db", "--size", "1M"]);
     bench.ok(&["remote", "create", "db"]);
     let refusal = bench.fails(&["remote", "create", "db"], NOT_NOW);
-    assert!(refusal.contains("at most one remote snapshot in 30 minutes; the next one in "), "{refusal}");
+    assert!(refusal.contains("at most one remote snapshot in 30 min 0 s; the next one in "), "{refusal}");
     bench.ok(&["remote", "create", "db", "--remote-interval", "0"]);
     let newest = string(&bench.json(&["remote", "list"])[1], "uuid").to_owned();
     bench.ok(&["remote", "delete", &newest]);
@@ -187,9 +188,9 @@ fn location_is_looked_after_by_command() {
     assert!(number(&bench.json(&["location", "collect", "GVA", "--grace", "0"]), "freed_size") > 0);
     assert!(bench.ok(&["location", "verify", "GVA", "--read-data"]).ends_with("read: clean\n"));
 
-    let packs = bench.path("locations/GVA/packs");
-    let pack = fs::read_dir(&packs).expect("a directory").next().expect("a pack").expect("an entry").path();
-    let pack = fs::read_dir(pack).expect("a directory").next().expect("a pack").expect("an entry").path();
+    let entries =
+        |path: &Path| fs::read_dir(path).expect("a directory").map(|entry| entry.expect("an entry").path()).collect::<Vec<_>>();
+    let pack = entries(&bench.path("locations/GVA/packs")).iter().flat_map(|path| entries(path)).next().expect("a pack");
     fs::remove_file(&pack).expect("a file less");
     let output = bench.run(&["location", "verify", "GVA"]);
     assert_eq!(code(&output), 1);

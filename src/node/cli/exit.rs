@@ -45,7 +45,7 @@ impl Exit {
     fn meaning(self) -> &'static str {
         match self {
             Self::Done => "done",
-            Self::CheckFailed => "store check or location verify found problems, or scrub damage",
+            Self::CheckFailed => "store check found problems, scrub damage, or location verify either",
             Self::Usage => "the arguments cannot be meant",
             Self::NotFound => "no such store, drive, snapshot, bookmark or image",
             Self::Ambiguous => "a name fits several things",
