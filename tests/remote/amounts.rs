@@ -57,3 +57,22 @@ fn one_percent_of_a_drive_sends_about_one_percent_and_nothing_only_a_manifest() 
     // Windows that changed since the first one are in several chunks there, and in one here.
     assert!(sent() - before < full * 60 / 100, "{} bytes for another drive with the same content", sent() - before);
 }
+
+#[test]
+fn cut_at_a_whole_block_in_the_middle_of_a_window_is_seen() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = store(1 << 30);
+    let remotes = crate::stage::remotes(&store, directory.path());
+    let drive = store.create_drive(DriveOptions::new(100 * BLOCK).name("d")).expect("a drive");
+    drive.write_at(&vec![7; 100 * BLOCK as usize], 0).expect("a write");
+    create(&remotes, &drive);
+    drive.resize(70 * BLOCK).expect("a resize");
+    let shorter = create(&remotes, &drive);
+    let (_, manifest) = remotes.manifest(shorter).expect("a manifest");
+    assert_eq!(manifest.fingerprint(), crate::stage::frozen(&drive).fingerprint().expect("a fingerprint"));
+    assert_eq!((manifest.referenced_bytes, manifest.added.bytes), (70 * BLOCK, manifest.added.bytes.min(8192)));
+    drive.resize(100 * BLOCK).expect("a resize");
+    let longer = create(&remotes, &drive);
+    let (_, manifest) = remotes.manifest(longer).expect("a manifest");
+    assert_eq!(manifest.fingerprint(), crate::stage::frozen(&drive).fingerprint().expect("a fingerprint"));
+}

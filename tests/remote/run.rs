@@ -102,6 +102,9 @@ impl Run<'_> {
                 let bytes = self.dice.within(1..8 * WINDOW) * BLOCK - if self.dice.once_in(2) { 512 } else { 0 };
                 drive.resize(bytes).expect("a resize");
                 self.touch(&drive, size.min(bytes) / BLOCK..size.max(bytes).div_ceil(BLOCK));
+                if self.dice.once_in(2) && self.known.len() < REMOTES_MAX {
+                    self.create(&drive);
+                }
             }
             11 => self.kept.push(frozen(&drive)),
             12 => {
