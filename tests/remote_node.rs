@@ -1,10 +1,9 @@
 //! Does a node make backups by itself, and does another one bring them back when the first one is gone?
 
 #[path = "nbd_protocol/client.rs"]
-#[allow(dead_code)] // What is shared is used here in part.
 mod client;
 #[path = "crash/dice.rs"]
-#[allow(dead_code)]
+#[allow(dead_code)] // What is shared is used here in part.
 mod dice;
 #[path = "serving/process.rs"]
 mod process;
