@@ -5,7 +5,7 @@
 //! could come.
 //!
 //! 1. Numbers only rise: a lease that was given back stays, as a note that it was.
-//! 2. A lease counts for [`VALID_SECONDS`], by the object store's clock.
+//! 2. A lease counts for an hour, by the object store's clock.
 
 use super::bucket::{Bucket, Created, Object};
 use super::session::MARGIN_SECONDS;
