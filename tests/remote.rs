@@ -9,6 +9,8 @@ mod bucket;
 #[path = "crash/dice.rs"]
 #[allow(dead_code)] // What is shared with tests/crash.rs is used here in part.
 mod dice;
+#[path = "remote/edits.rs"]
+mod edits;
 #[path = "remote/faults.rs"]
 mod faults;
 #[path = "remote/filling.rs"]

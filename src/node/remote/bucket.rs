@@ -15,11 +15,13 @@ use object_store::{Error, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectS
 use std::fmt;
 use std::future::Future;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
+use uuid::Uuid;
 
 /// The first pause before something is tried again; each one is twice as long as the one before.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -68,6 +70,8 @@ pub struct Bucket {
     pace: Arc<Pace>,
     stop: Arc<AtomicBool>,
     traffic: Arc<Traffic>,
+    user: Option<Uuid>,
+    directory: Option<PathBuf>,
 }
 
 impl Bucket {
@@ -82,6 +86,8 @@ impl Bucket {
             pace: Arc::default(),
             stop: Arc::default(),
             traffic: Arc::default(),
+            user: None,
+            directory: None,
         }
     }
 
@@ -104,6 +110,32 @@ impl Bucket {
     pub fn stopped_by(mut self, stop: Arc<AtomicBool>) -> Self {
         self.stop = stop;
         self
+    }
+
+    /// Says which store uses it.
+    #[must_use]
+    pub fn used_by(mut self, store: Uuid) -> Self {
+        self.user = Some(store);
+        self
+    }
+
+    /// Says that it is a directory of this machine.
+    #[must_use]
+    pub fn in_directory(mut self, directory: PathBuf) -> Self {
+        self.directory = Some(directory);
+        self
+    }
+
+    /// The store that uses it.
+    #[must_use]
+    pub fn user(&self) -> Option<Uuid> {
+        self.user
+    }
+
+    /// Where it is on this machine.
+    #[must_use]
+    pub fn directory(&self) -> Option<&std::path::Path> {
+        self.directory.as_deref()
     }
 
     /// The location's code.

@@ -7,6 +7,7 @@
 //! 2. What is alive when a collection cannot know everything stays: a manifest that cannot be read ends it before it deletes anything.
 
 use super::doomed::{self, Doomed};
+use super::halves;
 use super::lease::{self, Lease};
 use super::mark::{Mark, Pack, time_here};
 use super::needed::is_lost;
@@ -86,7 +87,7 @@ pub struct Collected {
     pub doomed_bytes: u64,
     /// Bytes that were packed again.
     pub repacked_bytes: u64,
-    /// Dead sessions that are removed.
+    /// Sessions that are dead, or left of a process of this store that was killed, and are removed.
     pub dead_sessions: Vec<Uuid>,
 }
 
@@ -151,6 +152,7 @@ fn collect_with(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Collected, Failure> {
     let bucket = repository.bucket();
+    let left = session::end_own(bucket)?;
     let mark = marked(repository, lease::time(bucket)?, progress)?;
     let Plan { mut collected, deleted, over, garbage, mostly_dead } = Plan::of(&mark, options);
     delete(repository, &mark, lease, &deleted, progress)?;
@@ -179,7 +181,11 @@ fn collect_with(
         doomed::put(bucket, mark.now, doomed)?;
     }
     mark.dead.iter().try_for_each(|dead| session::remove(bucket, dead.uuid))?;
+    collected.dead_sessions.extend(left);
     lease::remove_probes(bucket, mark.now)?;
+    if let Some(directory) = bucket.directory() {
+        halves::remove(directory, mark.now)?;
+    }
     Ok(collected)
 }
 

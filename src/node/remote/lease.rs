@@ -5,8 +5,9 @@
 //! could come.
 //!
 //! 1. Numbers only rise: a lease that was given back stays, as a note that it was.
-//! 2. A lease counts for an hour, by the object store's clock.
+//! 2. A lease counts for an hour, by the object store's clock; for its own store, until the process that took it ends.
 
+use super::alive::{Alive, is_left};
 use super::bucket::{Bucket, Created, Object};
 use super::session::MARGIN_SECONDS;
 use crate::node::failure::{Failure, FailureKind};
@@ -84,6 +85,8 @@ struct Written {
     holder: String,
     nonce: Uuid,
     released: bool,
+    #[serde(default)]
+    store: Option<Uuid>,
 }
 
 /// The right to collect, until it is dropped or somebody finds it too old.
@@ -91,6 +94,7 @@ struct Written {
 pub struct Lease {
     bucket: Bucket,
     holder: String,
+    alive: Alive,
     /// None if somebody promised that he is alone.
     number: Option<u64>,
     renewed: Instant,
@@ -102,7 +106,8 @@ impl Lease {
     /// # Errors
     /// `Locked` if another one has it, `InvalidArgument` if the store ignores conditions and nobody promised; `Io`, `Denied`.
     pub fn take(bucket: &Bucket, holder: &str, alone: bool) -> Result<Self, Failure> {
-        let mut lease = Self { bucket: bucket.clone(), holder: holder.to_owned(), number: None, renewed: Instant::now() };
+        let (alive, renewed) = (Alive::new(), Instant::now());
+        let mut lease = Self { bucket: bucket.clone(), holder: holder.to_owned(), alive, number: None, renewed };
         let conditions = probe(bucket)?;
         if conditions != Conditions::Enforced {
             if alone {
@@ -150,7 +155,7 @@ impl Lease {
     }
 
     fn create(&mut self, number: u64, released: bool) -> Result<(), Failure> {
-        let written = Written { holder: self.holder.clone(), nonce: Uuid::new_v4(), released };
+        let written = Written { holder: self.holder.clone(), nonce: self.alive.uuid(), released, store: self.bucket.user() };
         let bytes = serde_json::to_vec(&written).expect("it is plain data");
         let begun = Instant::now();
         let created = self.bucket.create(&name(number), &bytes.into())?;
@@ -167,7 +172,7 @@ impl Lease {
         Ok(())
     }
 
-    /// Who has that one; nobody if it was given back.
+    /// Who has that one; nobody if it was given back, or is left of a process of the same store that was killed.
     fn holder_of(&self, object: &Object) -> Result<Option<String>, Failure> {
         let bytes = match self.bucket.get(&object.name) {
             Ok(bytes) => bytes,
@@ -176,7 +181,9 @@ impl Lease {
         };
         // One that cannot be read counts for as long as any other.
         let written: Option<Written> = serde_json::from_slice(&bytes).ok();
-        Ok(written.map_or_else(|| Some("somebody".into()), |written| (!written.released).then_some(written.holder)))
+        let Some(written) = written else { return Ok(Some("somebody".into())) };
+        let is_over = written.released || is_left(written.nonce, written.store, self.bucket.user());
+        Ok((!is_over).then_some(written.holder))
     }
 
     fn failure(&self, kind: FailureKind, why: &str) -> Failure {
@@ -197,4 +204,36 @@ pub fn number_of(object: &str) -> Option<u64> {
 fn highest(bucket: &Bucket) -> Result<Option<(u64, Object)>, Failure> {
     let objects = bucket.list(DIRECTORY)?.into_iter();
     Ok(objects.filter_map(|object| Some((number_of(&object.name)?, object))).max_by_key(|(number, _)| *number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use object_store::memory::InMemory;
+    use object_store::path::Path;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_lease_whose_process_was_killed_is_its_stores_at_once_and_anothers_when_it_is_old() {
+        let objects = Arc::new(InMemory::new());
+        let (own, other) = (Uuid::new_v4(), Uuid::new_v4());
+        let bucket = |store: Option<Uuid>| {
+            let bucket = Bucket::new("GVA", objects.clone(), Path::default());
+            store.map_or(bucket.clone(), |store| bucket.used_by(store))
+        };
+        let refused = |store| Lease::take(&bucket(store), "somebody", false).err().map(|failure| failure.kind());
+        let lease = Lease::take(&bucket(Some(own)), "us", false).expect("it is free");
+        // This process still has it.
+        assert_eq!(refused(Some(own)), Some(FailureKind::Locked));
+        drop(lease);
+        for another in [Some(other), None] {
+            assert_eq!(refused(another), Some(FailureKind::Locked));
+        }
+        let mut lease = Lease::take(&bucket(Some(own)), "us", false).expect("nobody has it any more");
+        lease.hold().expect("it holds");
+        lease.release().expect("it is given back");
+        // Those who do not say whose they are have nothing to take over.
+        drop(Lease::take(&bucket(None), "nobody", false).expect("it is free"));
+        assert_eq!(refused(None), Some(FailureKind::Locked));
+    }
 }

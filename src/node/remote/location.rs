@@ -109,7 +109,11 @@ impl Location {
         };
         let url = Url::parse(&self.url).map_err(|error| wrong(&error))?;
         let (store, root) = self.store(&url).map_err(|error| wrong(&error))?;
-        Ok(Bucket::new(code, store, root).rate(self.upload_rate))
+        let bucket = Bucket::new(code, store, root).rate(self.upload_rate);
+        Ok(match url.to_file_path() {
+            Ok(directory) if url.scheme() == "file" => bucket.in_directory(directory),
+            _ => bucket,
+        })
     }
 
     fn store(&self, url: &Url) -> Result<(Arc<dyn ObjectStore>, ObjectPath), Box<dyn std::error::Error>> {

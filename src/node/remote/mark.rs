@@ -18,7 +18,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use uuid::Uuid;
 
 /// Where packs are.
-const PACKS: &str = "packs";
+pub(super) const PACKS: &str = "packs";
 
 /// A pack that is there.
 #[derive(Clone, Copy, Debug, Default)]

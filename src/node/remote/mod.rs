@@ -4,14 +4,17 @@
 //! by `fetch`. What none needs any more goes by `collect`, and `verify` looks whether all is there. docs/repository.md is the format, for whoever
 //! must do without floe.
 
+pub mod alive;
 pub mod bucket;
 pub mod collect;
 pub mod doomed;
 pub mod fetch;
 pub mod filling;
+pub mod halves;
 pub mod keeping;
 pub mod known;
 pub mod lease;
+mod leftovers;
 pub mod location;
 pub mod mark;
 pub mod needed;

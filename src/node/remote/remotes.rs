@@ -6,6 +6,7 @@
 
 use super::filling::{Filling, Told};
 use super::known::{Known, State};
+use super::leftovers::pin_name;
 use super::location::Locations;
 use super::repository::Repository;
 use super::repository::manifest::{Description, Manifest, Owner};
@@ -102,14 +103,8 @@ impl Remotes {
                 None => drop(remotes.records.delete(uuid)?),
             }
         }
+        remotes.remove_leftovers()?;
         remotes.go_on_filling()?;
-        // A snapshot that pins what nobody remembers holds space for nothing.
-        for snapshot in store.snapshots() {
-            let pins = Attributes::read(&snapshot.attributes()?).pins();
-            if pins.is_some_and(|remote| remotes.records.find(remote).is_none_or(|known| known.pin != Some(snapshot.uuid()))) {
-                snapshot.delete()?;
-            }
-        }
         Ok(remotes)
     }
 
@@ -145,7 +140,7 @@ impl Remotes {
             return Ok(Arc::clone(repository));
         }
         let location = self.locations.find(code)?;
-        let bucket = location.bucket(code)?.stopped_by(Arc::clone(&self.stop));
+        let bucket = location.bucket(code)?.stopped_by(Arc::clone(&self.stop)).used_by(self.store.info().uuid);
         let repository = Arc::new(location.repository(bucket)?);
         Ok(Arc::clone(self.repositories.lock().entry(code.to_owned()).or_insert(repository)))
     }
@@ -267,7 +262,7 @@ impl Remotes {
             self.records.set(*uuid, known.clone())?;
             let mut attributes = Attributes::made_at(known.timestamp);
             attributes.set_pins(*uuid);
-            let name = format!("remote {uuid}");
+            let name = pin_name(*uuid);
             let options = SnapshotOptions::named(&name).uuid(known.pin.unwrap_or_default()).attributes(attributes.to_bytes());
             freezing.push((*drive, options.bookmark(*uuid, name)));
         }
@@ -286,14 +281,14 @@ impl Remotes {
     /// `NotFound`, `NotNow`, and those of the location.
     pub fn edit(&self, uuid: Uuid, description: Description) -> Result<Known, Failure> {
         let known = self.settled(uuid, "edited")?;
-        if known.description == description {
-            return Ok(known);
-        }
         let repository = self.repository(&known.location)?;
         let mut manifest = repository.manifest(uuid)?.ok_or_else(|| lost(uuid, &known))?;
-        manifest.revision += 1;
-        manifest.description = description.clone();
-        repository.put_manifest(&manifest)?;
+        // An edit that was interrupted may have changed it there and not here.
+        if manifest.description != description {
+            manifest.revision += 1;
+            manifest.description = description.clone();
+            repository.put_manifest(&manifest)?;
+        }
         let changed = self.records.change(uuid, |known| {
             known.description = description;
             known.revision = manifest.revision;

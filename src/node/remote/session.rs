@@ -5,12 +5,15 @@
 //!
 //! 1. A session's first object is put before the lists of doomed packs and the index are read.
 //! 2. A session lives from its first object until [`DEAD_SECONDS`] after its last one, or until it ends.
-//! 3. A manifest stays only if, behind it, its session still lives and what it builds on is still there.
+//! 3. A session of a store whose process was killed is ended by the next process that collects for that store.
+//! 4. A manifest stays only if, behind it, its session still lives and what it builds on is still there.
 
+use super::alive::{Alive, is_left};
 use super::bucket::{Bucket, Object};
 use super::repository::Repository;
 use super::repository::manifest::{self, Manifest};
 use crate::node::failure::{Failure, FailureKind};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
@@ -24,11 +27,19 @@ pub const DEAD_SECONDS: i64 = 24 * 60 * 60;
 /// By how much the clocks of an object store's machines may differ.
 pub const MARGIN_SECONDS: i64 = 5 * 60;
 
+#[derive(Serialize, Deserialize)]
+struct Written {
+    session: Uuid,
+    beat: u32,
+    #[serde(default)]
+    store: Option<Uuid>,
+}
+
 /// An upload that is not over. Dropped without an end it counts as alive until it is dead.
 #[derive(Debug)]
 pub struct Session {
     bucket: Bucket,
-    uuid: Uuid,
+    alive: Alive,
     /// The remote snapshot that the upload builds on.
     base: Option<Uuid>,
     beats: u32,
@@ -43,7 +54,7 @@ impl Session {
     /// # Errors
     /// `NotFound` if the base is not there any more; `Io`, `Denied`.
     pub fn begin(bucket: &Bucket, base: Option<Uuid>) -> Result<Self, Failure> {
-        let mut session = Self { bucket: bucket.clone(), uuid: Uuid::new_v4(), base, beats: 0, last: 0, beaten: Instant::now() };
+        let mut session = Self { bucket: bucket.clone(), alive: Alive::new(), base, beats: 0, last: 0, beaten: Instant::now() };
         session.last = session.put(0)?.iter().map(|object| object.modified).max().unwrap_or_default();
         match session.check_base() {
             Ok(()) => Ok(session),
@@ -57,7 +68,7 @@ impl Session {
     /// Its identity.
     #[must_use]
     pub fn uuid(&self) -> Uuid {
-        self.uuid
+        self.alive.uuid()
     }
 
     /// Says that it lives, if it is time to.
@@ -108,16 +119,17 @@ impl Session {
     /// # Errors
     /// `Io`, `Denied`; it will be dead one day then.
     pub fn end(self) -> Result<(), Failure> {
-        remove(&self.bucket, self.uuid)
+        remove(&self.bucket, self.uuid())
     }
 
     fn put(&self, number: u32) -> Result<Vec<Object>, Failure> {
-        self.bucket.put(&self.name(number), format!("{{\"session\":\"{}\",\"beat\":{number}}}", self.uuid).into())?;
-        self.bucket.list(&format!("{DIRECTORY}/{}", self.uuid))
+        let written = Written { session: self.uuid(), beat: number, store: self.bucket.user() };
+        self.bucket.put(&self.name(number), serde_json::to_vec(&written).expect("it is plain data").into())?;
+        self.bucket.list(&format!("{DIRECTORY}/{}", self.uuid()))
     }
 
     fn name(&self, number: u32) -> String {
-        format!("{DIRECTORY}/{}/{number}", self.uuid)
+        format!("{DIRECTORY}/{}/{number}", self.uuid())
     }
 
     /// While the base is listed, nobody deletes what its map leads to, whoever doomed it before.
@@ -132,7 +144,7 @@ impl Session {
     }
 
     fn failure(&self, why: &str) -> Failure {
-        Failure::new(FailureKind::Io, format!("location {}: upload {}: {why}", self.bucket.location(), self.uuid))
+        Failure::new(FailureKind::Io, format!("location {}: upload {}: {why}", self.bucket.location(), self.uuid()))
     }
 }
 
@@ -170,6 +182,30 @@ pub fn list(bucket: &Bucket) -> Result<Vec<Seen>, Failure> {
     Ok(seen.into_values().collect())
 }
 
+/// Ends the sessions of the bucket's own store that are left of a process that was killed; which they were.
+///
+/// # Errors
+/// `Io`, `Denied`
+pub fn end_own(bucket: &Bucket) -> Result<Vec<Uuid>, Failure> {
+    let objects = bucket.list(DIRECTORY)?.into_iter();
+    let newest: BTreeMap<Uuid, String> = objects.filter_map(|object| Some((uuid_of(&object.name)?, object.name))).collect();
+    let mut ended = Vec::new();
+    for (uuid, name) in newest {
+        let bytes = match bucket.get(&name) {
+            Ok(bytes) => bytes,
+            Err(failure) if failure.kind() == FailureKind::NotFound => continue,
+            Err(failure) => return Err(failure),
+        };
+        // What cannot be read is dead one day.
+        let written = serde_json::from_slice::<Written>(&bytes).ok();
+        if written.is_some_and(|written| is_left(uuid, written.store, bucket.user())) {
+            remove(bucket, uuid)?;
+            ended.push(uuid);
+        }
+    }
+    Ok(ended)
+}
+
 /// The session that an object's name is about.
 #[must_use]
 pub fn uuid_of(name: &str) -> Option<Uuid> {
@@ -184,4 +220,33 @@ pub fn uuid_of(name: &str) -> Option<Uuid> {
 /// `Io`, `Denied`
 pub fn remove(bucket: &Bucket, uuid: Uuid) -> Result<(), Failure> {
     bucket.list(&format!("{DIRECTORY}/{uuid}"))?.iter().try_for_each(|object| bucket.delete(&object.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use object_store::memory::InMemory;
+    use object_store::path::Path;
+    use std::sync::Arc;
+
+    #[test]
+    fn only_sessions_of_the_own_store_that_no_process_has_are_ended() {
+        let objects = Arc::new(InMemory::new());
+        let bucket = Bucket::new("GVA", objects, Path::default());
+        let own = bucket.clone().used_by(Uuid::new_v4());
+        let other = bucket.clone().used_by(Uuid::new_v4());
+        let begin = |bucket: &Bucket| Session::begin(bucket, None).expect("a session");
+        let (mut killed, running, nobodys, anothers) = (begin(&own), begin(&own), begin(&bucket), begin(&other));
+        killed.beat().expect("it lives");
+        let uuids = [killed.uuid(), running.uuid(), nobodys.uuid(), anothers.uuid()];
+        drop((killed, nobodys, anothers));
+        assert_eq!(end_own(&bucket).expect("a list"), Vec::<Uuid>::new());
+        assert_eq!(end_own(&own).expect("a list"), [uuids[0]]);
+        let mut left: Vec<Uuid> = list(&bucket).expect("a list").iter().map(|session| session.uuid).collect();
+        left.sort_unstable();
+        let mut expected = uuids[1..].to_vec();
+        expected.sort_unstable();
+        assert_eq!(left, expected);
+        running.end().expect("it ends");
+    }
 }

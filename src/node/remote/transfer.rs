@@ -129,6 +129,15 @@ impl Remotes {
         self.records.set(uuid, known.in_state(State::Deleted))
     }
 
+    /// Tells locations to forget whatever they were not told of yet.
+    ///
+    /// # Errors
+    /// As [`Remotes::forget_there`].
+    pub fn forget_all_there(&self) -> Result<(), Failure> {
+        let deleting = self.records.some(|known| known.state == State::Deleting);
+        deleting.into_iter().try_for_each(|(uuid, _)| self.forget_there(uuid))
+    }
+
     fn settle(&self, uuid: Uuid) -> Result<(), Failure> {
         let Some(known) = self.records.find(uuid) else { return Ok(()) };
         match known.state {

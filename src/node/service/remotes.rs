@@ -142,6 +142,7 @@ pub fn go_on(remotes: &Remotes, progress: &mut dyn FnMut(Progress)) -> Result<Ve
         remotes.transfer(uuid, progress)?;
         done.push(uuid);
     }
+    remotes.forget_all_there()?;
     Ok(done)
 }
 
