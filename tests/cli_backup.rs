@@ -199,3 +199,16 @@ fn location_is_looked_after_by_command() {
     assert!(bench.fails(&["remote", "clone", "tuesday", "--name", "x"], 3).contains("location GVA"));
     assert_eq!(bench.json(&["drive", "list"]).as_array().expect("a list").len(), 1, "nothing is left of a clone that failed");
 }
+
+#[test]
+fn location_is_looked_after_beside_a_node_that_has_the_store_open() {
+    let bench = Bench::new();
+    bench.ok(&["drive", "import", "db", &bench.image("a", "ABCD")]);
+    create(&bench, "db", "monday");
+    let store = floe::Store::options().open(bench.store()).expect("a store");
+    bench.fails(&["remote", "list"], 7);
+    assert_eq!(bench.json(&["location", "verify", "GVA", "--read-data"])["clean"], true);
+    assert_eq!(bench.json(&["location", "check", "GVA"])["remote_snapshots"][0]["name"], "monday");
+    assert_eq!(number(&bench.json(&["location", "collect", "GVA"]), "doomed_size"), 0);
+    store.close().expect("closed");
+}

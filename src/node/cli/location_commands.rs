@@ -10,7 +10,7 @@ use crate::node::remote::collect::Options;
 use crate::node::remote::location::Location;
 use crate::node::remote::remotes::Remotes;
 use crate::node::remote::repository::Repository;
-use crate::node::remote::repository::keys::{Key, Made};
+use crate::node::remote::repository::keys::{Key, Made, Wrapped};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::path::PathBuf;
@@ -100,68 +100,76 @@ enum LocationCommand {
 }
 
 pub(super) fn run(session: &Session, args: &LocationArgs) -> Result<Reply, Failure> {
-    args.config.with_remotes(session, |remotes| match &args.command {
-        LocationCommand::List => list(remotes),
-        LocationCommand::Init { code } => {
-            let location = remotes.locations().find(code)?;
-            let repository = Repository::init(location.bucket(code)?, location.key()?.as_ref())?;
-            let about = repository.about();
-            let encrypted = if about.encrypted { ", encrypted" } else { "" };
-            let text = format!("location {code} has a repository now{encrypted}: {}\n", about.uuid);
-            let json = json!({"location": code, "repository": about.uuid.to_string(), "encrypted": about.encrypted});
-            Ok(Document::about([about.uuid], text, json).into())
-        }
-        LocationCommand::Import { code } => {
-            let imported = remotes.import(code, &|_| None)?;
-            let (found, lost, damaged) = (&imported.found, &imported.lost, &imported.damaged);
-            let mut text = format!("{} remote snapshots found, {} are gone\n", found.len(), lost.len());
-            damaged.iter().for_each(|words| text += &format!("damaged: {words}\n"));
-            let uuids = |uuids: &[Uuid]| uuids.iter().map(Uuid::to_string).collect::<Vec<_>>();
-            let json = json!({"location": code, "found": uuids(found), "lost": uuids(lost), "damaged": damaged});
-            Ok(Document::about(found.iter().copied(), text, json).into())
-        }
-        LocationCommand::Check { code } => location_care::check(&*remotes.repository(code)?),
-        LocationCommand::Collect { code, dry_run, grace, alone } => {
-            let options = Options {
-                grace: Duration::from_secs(*grace),
-                alone: *alone,
-                holder: format!("store {}", remotes.store().info().uuid),
-                ..Options::default()
-            };
-            location_care::collect(session.style, &*remotes.repository(code)?, &options, *dry_run)
-        }
+    let config = &args.config;
+    let with = |code, work: &mut dyn FnMut(&Repository, &str) -> Result<Reply, Failure>| {
+        config.with_location(session, code, |_, repository, remotes| {
+            let holder = remotes.map_or_else(|| "a command".into(), |remotes| format!("store {}", remotes.store().info().uuid));
+            work(repository, &holder)
+        })
+    };
+    match &args.command {
+        LocationCommand::List => config.with_remotes(session, list),
+        LocationCommand::Init { code } => init(config.locations(session)?.find(code)?, code),
+        LocationCommand::Import { code } => config.with_remotes(session, |remotes| import(remotes, code)),
+        LocationCommand::Check { code } => with(code, &mut |repository, _| location_care::check(repository)),
+        LocationCommand::Collect { code, dry_run, grace, alone } => with(code, &mut |repository, holder| {
+            let grace = Duration::from_secs(*grace);
+            let options = Options { grace, alone: *alone, holder: holder.into(), ..Options::default() };
+            location_care::collect(session.style, repository, &options, *dry_run)
+        }),
         LocationCommand::Verify { code, read_data } => {
-            location_care::verify(session.style, &*remotes.repository(code)?, *read_data)
+            with(code, &mut |repository, _| location_care::verify(session.style, repository, *read_data))
         }
         LocationCommand::Rebuild { code, alone } => {
-            location_care::rebuild(&*remotes.repository(code)?, &format!("store {}", remotes.store().info().uuid), *alone)
+            with(code, &mut |repository, holder| location_care::rebuild(repository, holder, *alone))
         }
-        LocationCommand::Keys { code } => {
-            let keys = remotes.repository(code)?.keys()?;
-            let kind = |made: &Made| if matches!(made, Made::File) { "file" } else { "passphrase" };
-            let rows: Vec<_> =
-                keys.iter().map(|key| [key.uuid.to_string(), kind(&key.made).into(), key.created.to_seconds()]).collect();
-            let text = aligned([("UUID", Align::Left), ("KIND", Align::Left), ("CREATED (UTC)", Align::Left)], &rows);
-            let plain = |key: &crate::node::remote::repository::keys::Wrapped| {
-                json!({"uuid": key.uuid.to_string(), "kind": kind(&key.made), "timestamp": key.created.to_string()})
-            };
-            Ok(Document::about(keys.iter().map(|key| key.uuid), text, keys.iter().map(plain).collect()).into())
-        }
+        LocationCommand::Keys { code } => with(code, &mut |repository, _| keys(repository)),
         LocationCommand::AddKey { code, key_file, passphrase_file } => {
-            let location = remotes.locations().find(code)?;
-            let key = key(location, code)?;
-            let new = Location { key_file: key_file.clone(), passphrase_file: passphrase_file.clone(), ..Location::default() };
-            let new = new.key()?.expect("one of the two is given");
-            let wrapped = remotes.repository(code)?.add_key(&key, &new)?;
-            let text = format!("key {} opens location {code} too\n", wrapped.uuid);
-            Ok(Document::about([wrapped.uuid], text, json!({"uuid": wrapped.uuid.to_string()})).into())
+            config.with_location(session, code, |location, repository, _| {
+                let key = key(location, code)?;
+                let new =
+                    Location { key_file: key_file.clone(), passphrase_file: passphrase_file.clone(), ..Location::default() };
+                let new = new.key()?.expect("one of the two is given");
+                let wrapped = repository.add_key(&key, &new)?;
+                let text = format!("key {} opens location {code} too\n", wrapped.uuid);
+                Ok(Document::about([wrapped.uuid], text, json!({"uuid": wrapped.uuid.to_string()})).into())
+            })
         }
-        LocationCommand::RemoveKey { code, key } => {
-            remotes.repository(code)?.remove_key(*key)?;
+        LocationCommand::RemoveKey { code, key } => with(code, &mut |repository, _| {
+            repository.remove_key(*key)?;
             let text = format!("key {key} does not open location {code} any more\n");
             Ok(Document::about([*key], text, json!({"uuid": key.to_string()})).into())
-        }
-    })
+        }),
+    }
+}
+
+fn init(location: &Location, code: &str) -> Result<Reply, Failure> {
+    let repository = Repository::init(location.bucket(code)?, location.key()?.as_ref())?;
+    let about = repository.about();
+    let encrypted = if about.encrypted { ", encrypted" } else { "" };
+    let text = format!("location {code} has a repository now{encrypted}: {}\n", about.uuid);
+    let json = json!({"location": code, "repository": about.uuid.to_string(), "encrypted": about.encrypted});
+    Ok(Document::about([about.uuid], text, json).into())
+}
+
+fn import(remotes: &Remotes, code: &str) -> Result<Reply, Failure> {
+    let imported = remotes.import(code, &|_| None)?;
+    let (found, lost, damaged) = (&imported.found, &imported.lost, &imported.damaged);
+    let mut text = format!("{} remote snapshots found, {} are gone\n", found.len(), lost.len());
+    damaged.iter().for_each(|words| text += &format!("damaged: {words}\n"));
+    let uuids = |uuids: &[Uuid]| uuids.iter().map(Uuid::to_string).collect::<Vec<_>>();
+    let json = json!({"location": code, "found": uuids(found), "lost": uuids(lost), "damaged": damaged});
+    Ok(Document::about(found.iter().copied(), text, json).into())
+}
+
+fn keys(repository: &Repository) -> Result<Reply, Failure> {
+    let keys = repository.keys()?;
+    let kind = |made: &Made| if matches!(made, Made::File) { "file" } else { "passphrase" };
+    let rows: Vec<_> = keys.iter().map(|key| [key.uuid.to_string(), kind(&key.made).into(), key.created.to_seconds()]).collect();
+    let text = aligned([("UUID", Align::Left), ("KIND", Align::Left), ("CREATED (UTC)", Align::Left)], &rows);
+    let plain =
+        |key: &Wrapped| json!({"uuid": key.uuid.to_string(), "kind": kind(&key.made), "timestamp": key.created.to_string()});
+    Ok(Document::about(keys.iter().map(|key| key.uuid), text, keys.iter().map(plain).collect()).into())
 }
 
 fn key(location: &Location, code: &str) -> Result<Key, Failure> {

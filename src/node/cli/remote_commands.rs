@@ -6,8 +6,11 @@ use super::session::Session;
 use super::size::{exact, rounded};
 use super::table::{Align, aligned, fields};
 use super::{json, text};
-use crate::node::failure::Failure;
+use crate::Store;
+use crate::node::failure::{Failure, FailureKind};
+use crate::node::remote::location::{Location, Locations};
 use crate::node::remote::remotes::{INTERVAL, Remotes};
+use crate::node::remote::repository::Repository;
 use crate::node::remote::repository::manifest::Description;
 use crate::node::remote::settings::Settings;
 use crate::node::remote::upload;
@@ -15,7 +18,7 @@ use crate::node::service::keeper::Keeper;
 use crate::node::service::local::Local;
 use crate::node::service::objects::DriveView;
 use crate::node::service::remotes::{self, RemoteView};
-use crate::node::service::select;
+use crate::node::service::{select, stores};
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
@@ -38,16 +41,46 @@ impl ConfigArgs {
         Settings::read(self.config.as_deref())
     }
 
+    /// Does `work` on a location, beside a node too that has the store open; `None` stands for its remote snapshots then.
+    pub fn with_location(
+        &self,
+        session: &Session,
+        code: &str,
+        work: impl FnOnce(&Location, &Repository, Option<&Remotes>) -> Result<Reply, Failure>,
+    ) -> Result<Reply, Failure> {
+        let locations = self.locations(session)?;
+        let location = locations.find(code)?.clone();
+        let store = match stores::open(session.path(None)?) {
+            Err(failure) if failure.kind() == FailureKind::Locked => {
+                return work(&location, &location.repository(location.bucket(code)?)?, None);
+            }
+            store => store?,
+        };
+        stores::close_after(store, |store| {
+            let remotes = self.remotes(store, locations)?;
+            work(&location, &*remotes.repository(code)?, Some(&remotes))
+        })
+    }
+
+    /// The locations of a store.
+    pub fn locations(&self, session: &Session) -> Result<Locations, Failure> {
+        let path = session.path(None)?;
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        self.settings()?.locations(directory)
+    }
+
+    fn remotes(&self, store: &Store, locations: Locations) -> Result<Remotes, Failure> {
+        Remotes::of(store, locations, Duration::from_secs(self.remote_interval))
+    }
+
     /// Does `work` on the remote snapshots that a store knows, and closes it.
     pub fn with_remotes(
         &self,
         session: &Session,
         work: impl FnOnce(&Remotes) -> Result<Reply, Failure>,
     ) -> Result<Reply, Failure> {
-        let path = session.path(None)?;
-        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let locations = self.settings()?.locations(directory)?;
-        session.with_store_at(path, |store| work(&Remotes::of(store, locations, Duration::from_secs(self.remote_interval))?))
+        let locations = self.locations(session)?;
+        session.with_store(|store| work(&self.remotes(store, locations)?))
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Each drive of a schedule gets a remote snapshot when it is time, and what the schedule does not keep is deleted; only what it made itself.
 
+use super::collect::{Options, collect};
 use super::known::{Known, State};
 use super::location::Location;
 use super::remotes::{Remotes, Wanted};
@@ -137,6 +138,8 @@ pub trait Keeper: Send + Sync {
 
 /// How often schedules are looked at.
 const TICK: Duration = Duration::from_secs(20);
+/// How often garbage is collected: half of the grace period.
+const COLLECT: Duration = Duration::from_secs(12 * 60 * 60);
 /// How often locations are asked what others put there.
 const LOOK_AROUND: Duration = Duration::from_secs(60 * 60);
 
@@ -173,6 +176,7 @@ impl Drop for Schedules {
 
 fn run(remotes: &Remotes, policies: &BTreeMap<String, Policy>, keeper: &dyn Keeper) {
     let mut looked: Option<Instant> = None;
+    let mut collected = Instant::now();
     while !remotes.is_stopped() {
         if looked.is_none_or(|looked| looked.elapsed() > LOOK_AROUND) {
             look_around(remotes, keeper);
@@ -190,7 +194,35 @@ fn run(remotes: &Remotes, policies: &BTreeMap<String, Policy>, keeper: &dyn Keep
                 Err(failure) => tracing::warn!(schedule = name, %failure, "not done"),
             }
         }
+        if collected.elapsed() > COLLECT {
+            collect_garbage(remotes);
+            collected = Instant::now();
+        }
         thread::park_timeout(TICK);
+    }
+}
+
+/// Gives back what nobody needs at those locations that have a repository.
+fn collect_garbage(remotes: &Remotes) {
+    let options = Options { holder: format!("store {}", remotes.store().info().uuid), ..Options::default() };
+    for code in remotes.locations().codes() {
+        if remotes.is_stopped() || !remotes.locations().find(code).is_ok_and(Location::may_be_there) {
+            continue;
+        }
+        match remotes.repository(code).and_then(|repository| collect(&repository, &options, false, &mut |_| ())) {
+            Ok(collected) => tracing::info!(
+                location = code,
+                freed = collected.freed_bytes,
+                doomed = collected.doomed_bytes,
+                packed_again = collected.repacked_bytes,
+                "garbage collected"
+            ),
+            // Somebody else collects, or there is no repository yet.
+            Err(failure) if matches!(failure.kind(), FailureKind::Locked | FailureKind::NotFound) => {
+                tracing::debug!(location = code, %failure, "garbage is not collected");
+            }
+            Err(failure) => tracing::warn!(location = code, %failure, "garbage is not collected"),
+        }
     }
 }
 
