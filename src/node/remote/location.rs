@@ -98,6 +98,17 @@ fn is_code(code: &str) -> bool {
     (1..=16).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
 }
 
+/// A client, by its builder: their methods are called the same, and are no trait's.
+macro_rules! client {
+    ($builder:ident, $url:ident, $retry:ident, $options:ident) => {{
+        let builder = $builder::from_env().with_url($url.as_str()).with_retry($retry);
+        let told = |builder: $builder, (option, value): (String, String)| {
+            Ok::<_, object_store::Error>(builder.with_config(option.parse()?, value))
+        };
+        Arc::new($options.into_iter().try_fold(builder, told)?.build()?)
+    }};
+}
+
 impl Location {
     /// Its objects; nothing is asked of it yet.
     ///
@@ -134,39 +145,9 @@ impl Location {
                 return Ok((Arc::new(store), ObjectPath::default()));
             }
             ObjectStoreScheme::Memory => Arc::new(InMemory::new()),
-            ObjectStoreScheme::AmazonS3 => {
-                let builder = AmazonS3Builder::from_env().with_url(url.as_str()).with_retry(retry);
-                Arc::new(
-                    options
-                        .into_iter()
-                        .try_fold(builder, |builder, (option, value)| {
-                            Ok::<_, object_store::Error>(builder.with_config(option.parse()?, value))
-                        })?
-                        .build()?,
-                )
-            }
-            ObjectStoreScheme::GoogleCloudStorage => {
-                let builder = GoogleCloudStorageBuilder::from_env().with_url(url.as_str()).with_retry(retry);
-                Arc::new(
-                    options
-                        .into_iter()
-                        .try_fold(builder, |builder, (option, value)| {
-                            Ok::<_, object_store::Error>(builder.with_config(option.parse()?, value))
-                        })?
-                        .build()?,
-                )
-            }
-            ObjectStoreScheme::MicrosoftAzure => {
-                let builder = MicrosoftAzureBuilder::from_env().with_url(url.as_str()).with_retry(retry);
-                Arc::new(
-                    options
-                        .into_iter()
-                        .try_fold(builder, |builder, (option, value)| {
-                            Ok::<_, object_store::Error>(builder.with_config(option.parse()?, value))
-                        })?
-                        .build()?,
-                )
-            }
+            ObjectStoreScheme::AmazonS3 => client!(AmazonS3Builder, url, retry, options),
+            ObjectStoreScheme::GoogleCloudStorage => client!(GoogleCloudStorageBuilder, url, retry, options),
+            ObjectStoreScheme::MicrosoftAzure => client!(MicrosoftAzureBuilder, url, retry, options),
             _ => return Err("no object store that floe knows has such a URL".into()),
         };
         Ok((store, path))
