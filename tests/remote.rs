@@ -26,7 +26,7 @@ use std::env;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 const SEED: u64 = 20_261_122;
-const RUNS: u64 = 25;
+const RUNS: u64 = 15;
 
 #[test]
 fn every_remote_snapshot_is_the_image_of_its_moment_whatever_comes_after() {

@@ -137,7 +137,7 @@ pub trait Keeper: Send + Sync {
 }
 
 /// How often schedules are looked at.
-const TICK: Duration = Duration::from_secs(20);
+const TICK: Duration = Duration::from_secs(5);
 /// How often garbage is collected: half of the grace period.
 const COLLECT: Duration = Duration::from_secs(12 * 60 * 60);
 /// How often locations are asked what others put there.
