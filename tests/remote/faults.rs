@@ -9,7 +9,7 @@ use floe::node::remote::repository::Repository;
 use floe::node::service::remotes as service;
 
 use crate::bucket::S3;
-use crate::bucket::faulty::{Fault, Proxy};
+use crate::bucket::faulty::{Fault, Proxy, once};
 use crate::dice::Dice;
 use crate::stage::{BLOCK, begin, bytes_of, create, s3, store};
 
@@ -145,4 +145,23 @@ fn s3_impatient(store: &floe::Store, endpoint: &str) -> Arc<floe::node::remote::
     let remotes = s3(store, endpoint);
     remotes.stop();
     remotes
+}
+
+#[test]
+fn answers_that_come_in_another_order_do_no_harm() {
+    let Some(server) = S3::start("answers_that_come_in_another_order_do_no_harm") else { return };
+    let proxy = Proxy::before(server.port());
+    let store = store(1 << 30);
+    let remotes = s3(&store, &proxy.endpoint());
+    let location = remotes.locations().find("GVA").expect("a location");
+    Repository::init(location.bucket("GVA").expect("a bucket"), None).expect("a repository");
+    let drive = store.create_drive(DriveOptions::new(48 << 20).name("d")).expect("a drive");
+    let mut dice = Dice::new(11);
+    let bytes: Vec<u8> = (0..(48 << 20) / 8).flat_map(|_| dice.next().to_le_bytes()).collect();
+    drive.write_at(&bytes, 0).expect("a write");
+    proxy.plan(once(Fault::Overtaken, |request| request.method == "PUT" && request.path.contains("/packs/")));
+    let uuid = create(&remotes, &drive);
+    proxy.plan(once(Fault::Overtaken, |request| request.method == "GET" && request.path.contains("/packs/")));
+    let clone = service::clone(&remotes, uuid, "c", &mut |_, _| ()).expect("a clone");
+    assert!(bytes_of(&clone) == bytes);
 }
