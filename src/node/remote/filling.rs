@@ -24,7 +24,7 @@ use parking_lot::{Mutex, MutexGuard, RwLock};
 use std::collections::{BTreeSet, HashMap};
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 use uuid::Uuid;
@@ -61,7 +61,6 @@ pub struct Filling {
     /// Bits of 64 windows under each number: whether they were filled, or there is nothing to be filled. Images are long, and mostly nothing.
     filled: RwLock<HashMap<u64, u64>>,
     done: AtomicBool,
-    filled_bytes: AtomicU64,
 }
 
 impl Remotes {
@@ -181,14 +180,7 @@ impl Filling {
             locks: (0..LOCKS).map(|_| Mutex::default()).collect(),
             filled: RwLock::default(),
             done: AtomicBool::new(false),
-            filled_bytes: AtomicU64::new(0),
         }
-    }
-
-    /// How many bytes of the image the drive has got.
-    #[must_use]
-    pub fn filled_bytes(&self) -> u64 {
-        self.filled_bytes.load(Ordering::Relaxed)
     }
 
     /// The same as one who is asked before requests, with what he needs to answer.
@@ -265,7 +257,6 @@ impl Filling {
                 let from = (free.start - offset) as usize;
                 let to = (free.end - offset) as usize;
                 self.drive.write_at(&bytes[from..to], free.start)?;
-                self.filled_bytes.fetch_add(free.end - free.start, Ordering::Relaxed);
             }
         }
         Ok(())

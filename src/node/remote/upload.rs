@@ -477,12 +477,7 @@ impl<'a> Assembly<'a> {
 
 /// Where the blocks of a window are: those that changed in its chunk, the others where they were.
 fn pieces_of(before: Option<&Window>, looked: &Looked) -> Vec<Piece> {
-    let mut places: [Option<(ChunkId, u8)>; WINDOW_BLOCKS as usize] = [None; WINDOW_BLOCKS as usize];
-    for piece in before.into_iter().flat_map(|window| &window.pieces) {
-        for index in 0..piece.blocks {
-            places[usize::from(piece.first + index)] = Some((piece.chunk, piece.at + index));
-        }
-    }
+    let mut places = map::places(before);
     let mut at = 0;
     for (block, place) in places.iter_mut().enumerate() {
         if looked.nonzero >> block & 1 == 0 {

@@ -118,10 +118,4 @@ impl Codec {
             None => Some(stored.to_vec()),
         }
     }
-
-    /// Whether the repository is encrypted.
-    #[must_use]
-    pub fn is_encrypted(&self) -> bool {
-        self.cipher.is_some()
-    }
 }

@@ -3,7 +3,7 @@
 //! Pages come from whoever keeps chunks ([`Pages`]) and go to him; only those on the way to what is asked for are looked at.
 
 use super::chunk::ChunkId;
-use super::page::{Child, Page, Piece, Window, level_for, span};
+use super::page::{Child, Page, Piece, WINDOW_BLOCKS, Window, level_for, span};
 use crate::fingerprint::{self, FANOUT, LEVELS, WINDOW_BYTES, digest_of};
 use crate::node::failure::{Failure, FailureKind};
 use blake3::Hash;
@@ -360,18 +360,21 @@ fn cut(pages: &impl Pages, root: Root, start: u64, end: u64, keep: Keep<'_>) -> 
     Ok(keep_page(&shorter, keep)?.map(|child| Root::of(child, root.level)))
 }
 
+/// Where each block of a window is: the chunk, and the block's place in it.
+#[must_use]
+pub fn places(window: Option<&Window>) -> [Option<(ChunkId, u8)>; WINDOW_BLOCKS as usize] {
+    let mut places = [None; WINDOW_BLOCKS as usize];
+    for piece in window.into_iter().flat_map(|window| &window.pieces) {
+        for index in 0..piece.blocks {
+            places[usize::from(piece.first + index)] = Some((piece.chunk, piece.at + index));
+        }
+    }
+    places
+}
+
 /// Blocks of a window that a map has in the same place as another one has not.
 #[must_use]
 pub fn blocks_not_in(window: Option<&Window>, other: Option<&Window>) -> u64 {
-    let places = |window: Option<&Window>| {
-        let mut places = [None; super::page::WINDOW_BLOCKS as usize];
-        for piece in window.into_iter().flat_map(|window| &window.pieces) {
-            for index in 0..piece.blocks {
-                places[usize::from(piece.first + index)] = Some((piece.chunk, piece.at + index));
-            }
-        }
-        places
-    };
     let (here, there) = (places(window), places(other));
     here.iter().zip(&there).filter(|(here, there)| here.is_some() && here != there).count() as u64
 }
