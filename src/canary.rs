@@ -26,6 +26,12 @@ macro_rules! canaries {
 canaries! {
     /// The superblock is written before the pages that it names are durable.
     SuperblockBeforeSync,
+    /// A superblock is believed though what its commit record lists is not there.
+    RecordBelieved,
+    /// A block that the last commit record lists is overwritten where it lies.
+    ListedOverwritten,
+    /// A snapshot is believed to hold what was overwritten where it lies and is not durable.
+    OverwrittenNotListed,
     /// A freed tree page is handed out again before the commit that freed it is durable.
     PageReusedAtOnce,
     /// The same with a freed block of data.

@@ -321,6 +321,7 @@ impl Drive {
         let result = self.engine.writable().and_then(|_life| {
             let ids = self.engine.with_space(|| {
                 let _gate = self.locks.gate.write();
+                self.engine.before_freeze(self.id);
                 self.engine.change(|catalog| catalog.snapshot_drives(&new))
             })?;
             self.engine.make_durable(self.engine.completed())?;
@@ -349,6 +350,7 @@ impl Drive {
         let result = self.engine.writable().and_then(|_life| {
             let id = self.engine.with_space(|| {
                 let _gate = self.locks.gate.write();
+                self.engine.before_freeze(self.id);
                 self.engine.change(|catalog| catalog.bookmark_drive(self.id, &new))
             })?;
             self.engine.make_durable(self.engine.completed())?;

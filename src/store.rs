@@ -354,6 +354,7 @@ impl Store {
         gates.dedup_by_key(|drive| drive.id());
         let ids = self.engine.with_space(|| {
             let _gates: Vec<_> = gates.iter().map(|drive| drive.locks().gate.write()).collect();
+            gates.iter().for_each(|drive| self.engine.before_freeze(drive.id()));
             self.engine.change(|catalog| catalog.snapshot_drives(&new))
         });
         let ids = ids.context(doing)?;
@@ -477,6 +478,7 @@ impl Store {
                     return Err(Error::invalid("a store cannot shrink"));
                 }
                 let longer = self.engine.device.grow(blocks * BLOCK_BYTES).context(|| "lengthen the device");
+                self.engine.has_grown();
                 longer.map_err(Error::before_any_change)?;
                 self.engine.space.grow(blocks)?;
                 catalog.set_changed();

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use floe::sim::{Loss, SimDevice};
-use floe::{Drive, DriveOptions, ErrorKind, MemoryDevice, SnapshotOptions, Store, StoreOptions};
+use floe::{Device, Drive, DriveOptions, ErrorKind, MemoryDevice, SnapshotOptions, Store, StoreOptions};
 
 const BLOCK: u64 = 4096;
 
@@ -23,7 +23,18 @@ fn crash(device: &SimDevice) -> Store {
     Store::options().open_on(Arc::new(device.power_cut(Loss::Nothing, 0).unwrap())).unwrap()
 }
 
-/// Runs `change`, and `meanwhile` in the middle of its first sync; returns what the latter did and what a crash then leaves.
+/// The number of the newest commit on a device, from its superblocks.
+fn generation(device: &SimDevice) -> u64 {
+    let of_slot = |slot: u64| {
+        let mut bytes = [0; 8];
+        device.read_at(&mut bytes, slot * BLOCK + 48).unwrap();
+        u64::from_le_bytes(bytes)
+    };
+    of_slot(0).max(of_slot(1))
+}
+
+/// Runs `change`, and `meanwhile` in the middle of its first sync; returns what the latter did and what a crash then leaves that tears
+/// the superblock of the change.
 fn crash_during<T: Send + 'static>(
     device: &Arc<SimDevice>,
     change: impl FnOnce(),
@@ -31,7 +42,13 @@ fn crash_during<T: Send + 'static>(
 ) -> (T, Store) {
     let left = Arc::new(Mutex::new(None));
     let (inner, slot) = (Arc::clone(device), Arc::clone(&left));
-    device.during_sync(0, move || *slot.lock().unwrap() = Some((meanwhile(), crash(&inner))));
+    let superblock = (generation(device) + 1) % 2 * BLOCK;
+    device.during_sync(0, move || {
+        let done = meanwhile();
+        let after = inner.power_cut(Loss::Nothing, 0).unwrap();
+        after.write_at(&[0xFF; 512], superblock + 512).unwrap();
+        *slot.lock().unwrap() = Some((done, Store::options().open_on(Arc::new(after)).unwrap()));
+    });
     change();
     left.lock().unwrap().take().expect("the change is made durable")
 }

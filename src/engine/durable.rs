@@ -1,11 +1,13 @@
 //! When is a change durable?
 
 use crate::canary::{self, Canary};
-use crate::commit::{Batch, write_batch, write_superblock};
+use crate::commit::{Batch, make_certain, write_batch, write_superblock};
 use crate::device::look_at_pages_once;
 use crate::error::{DeviceContext, Result};
+use crate::format::commit_record::DataRun;
 use crate::format::superblock::{FEATURE_NOTES, Superblock};
 use crate::sync::Ordering;
+use crate::format::record::ObjectId;
 use crate::units::PhysicalBlock;
 
 use super::Engine;
@@ -52,7 +54,9 @@ impl Engine {
             self.commit(&mut committer, false)?;
         } else if !canary::makes(Canary::FlushWithoutSync) {
             // Only blocks were overwritten where they lie: their bytes are all there is to make durable.
+            let sync = self.overwrites.sync_begins();
             self.device.sync().device_context(|| "sync the store").map_err(|error| self.poison(error))?;
+            self.overwrites.sync_is_done(sync);
         }
         committer.durable = covered;
         Ok(())
@@ -126,13 +130,17 @@ impl Engine {
     fn try_commit(&self, committer: &mut Committer, clean: bool) -> Result<()> {
         let mut pages = Vec::new();
         let generation = committer.superblock.generation.next();
-        let superblock = {
+        let (superblock, data) = {
             let mut catalog = self.catalog.write();
             catalog.require_commit()?;
             let seal = || Ok((catalog.seal(&mut pages)?, self.space.seal(&mut pages)?));
             let (records, space) = look_at_pages_once(&*self.device, seal)?;
             assert_eq!(space.working, generation.next(), "catalog and space count the same commits");
-            Superblock {
+            let listed = self.space.seal_data();
+            // What is overwritten where it lies is never listed: nobody but a snapshot, or a store that says it is clean, relies on it.
+            let sync_first = self.sync_first.swap(false, Ordering::AcqRel) || clean || generation.0 == 1;
+            let data = listed.filter(|_| !sync_first).map(|runs| runs.into_iter().map(data_run).collect());
+            let superblock = Superblock {
                 generation,
                 clean,
                 features_required: if records.has_notes { FEATURE_NOTES } else { 0 },
@@ -145,17 +153,22 @@ impl Engine {
                 tree_pages: space.tree_pages,
                 tree_places: space.tree_places,
                 scrub_next: self.scrub_to_go_on_at(),
+                commit_record: None,
                 ..committer.superblock.clone()
-            }
+            };
+            (superblock, data)
         };
-        write_batch(&*self.device, Batch { pages, superblock: superblock.clone() })?;
+        let sync = self.overwrites.sync_begins();
+        let superblock = write_batch(&*self.device, Batch { pages, superblock, data })?;
+        self.overwrites.sync_is_done(sync);
+        let lists_data = superblock.commit_record.is_some();
         committer.superblock = superblock;
         self.marked_clean.store(clean, Ordering::Release);
         self.generation.store(generation.0, Ordering::Release);
         {
             let mut catalog = self.catalog.write();
             catalog.committed(generation);
-            self.space.committed(generation);
+            self.space.committed(generation, lists_data);
             self.release_freed(committer);
             if committer.waiting.is_none() && self.space.oldest_held().is_some_and(|oldest| oldest <= generation) {
                 committer.waiting = Some(self.readers.turn(generation));
@@ -181,17 +194,44 @@ impl Engine {
         }
     }
 
-    /// Writes the superblock that the store was opened with once more, and syncs. It may be there only for the system to show: a sync
+    /// Makes certain that the commit with which the store was opened is durable. It may be there only for the system to show: a sync
     /// that failed can have lost it, and what it frees must not be used again before it is durable.
     ///
     /// # Errors
     /// `Io`; the store is poisoned.
     pub fn make_last_commit_certain(&self) -> Result<()> {
         let committer = self.committer.lock();
-        let slot = committer.superblock.generation.0 % 2;
-        let written = write_superblock(&*self.device, &committer.superblock, slot as usize);
-        let synced = written.and_then(|()| self.device.sync().device_context(|| "sync the superblock"));
-        synced.map_err(|error| self.poison(error))
+        make_certain(&*self.device, &committer.superblock).map_err(|error| self.poison(error))
+    }
+
+    /// Waits until blocks may be overwritten where they lie: while the last commit counts only if they are as they were, a newer one is
+    /// needed. It has nothing to list, or other blocks.
+    ///
+    /// # Errors
+    /// As [`Engine::flush`].
+    pub fn before_change_in_place(&self, start: PhysicalBlock, blocks: u64) -> Result<()> {
+        while !self.space.may_change_data(start, blocks) && !canary::makes(Canary::ListedOverwritten) {
+            let mut committer = self.committer.lock();
+            self.check_poison()?;
+            // A commit that was being written may have been all there was to wait for.
+            if !self.space.may_change_data(start, blocks) {
+                self.commit(&mut committer, false)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The device was lengthened: that must be durable before a superblock may say so.
+    pub fn has_grown(&self) {
+        self.sync_first.store(true, Ordering::Release);
+    }
+
+    /// A drive is about to be frozen, and its writers are kept away: what was overwritten where it lies must be durable before a superblock
+    /// may say that a snapshot holds it.
+    pub fn before_freeze(&self, drive: ObjectId) {
+        if self.overwrites.may_be_lost(drive) && !canary::makes(Canary::OverwrittenNotListed) {
+            self.sync_first.store(true, Ordering::Release);
+        }
     }
 
     /// Ends the store's life: commits, marks it clean in both superblocks, and lets nobody in any more.
@@ -240,6 +280,10 @@ impl Engine {
         let synced = second.and_then(|()| self.device.sync().device_context(|| "sync the second superblock"));
         synced.map_err(|error| self.poison(error))
     }
+}
+
+fn data_run((start, blocks): (PhysicalBlock, u32)) -> DataRun {
+    DataRun { start, blocks: u16::try_from(blocks).expect("what is listed is little") }
 }
 
 impl Drop for Engine {

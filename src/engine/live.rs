@@ -437,8 +437,13 @@ impl Target for LiveTarget<'_> {
         })
     }
 
-    fn before_overwrite(&self) -> Result<()> {
-        self.engine.mark_in_use()
+    fn before_overwrite(&self, start: PhysicalBlock, blocks: u64) -> Result<()> {
+        self.engine.mark_in_use()?;
+        self.engine.before_change_in_place(start, blocks)
+    }
+
+    fn after_overwrite(&self) {
+        self.engine.overwrites.note(self.drive);
     }
 
     fn poison(&self, cause: Error) -> Error {

@@ -13,6 +13,7 @@ mod durable;
 mod holders;
 mod live;
 mod open;
+mod overwrites;
 mod readers;
 mod settle;
 mod space_left;
@@ -34,6 +35,7 @@ use crate::space::Space;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, RwLock, RwLockReadGuard};
 
 use durable::Committer;
+use overwrites::Overwrites;
 use readers::Readers;
 
 /// What whoever meets a poisoned store has to know.
@@ -49,6 +51,10 @@ pub struct Engine {
     readers: Readers,
     /// Counts completed changes, so that a flush knows whether somebody else's covered it.
     changes: AtomicU64,
+    /// Which drives were overwritten where they lie since the last sync.
+    overwrites: Overwrites,
+    /// The next commit must not reach the device before what was written before it.
+    sync_first: AtomicBool,
     poisoned: AtomicBool,
     /// The superblock on the device says that nothing was overwritten since.
     marked_clean: AtomicBool,

@@ -20,6 +20,7 @@ use crate::units::{BLOCK_BYTES, BLOCK_LEN, Epoch, Generation, PhysicalBlock};
 
 use super::Engine;
 use super::durable::Committer;
+use super::overwrites::Overwrites;
 use super::readers::Readers;
 
 /// Extents that the background thread visits before it lets others at the catalog.
@@ -68,6 +69,7 @@ impl Engine {
             scrub_next: PhysicalBlock(0),
             catalog: Root::EMPTY,
             groups: Root::EMPTY,
+            commit_record: None,
         };
         let engine = Self::start(device, superblock, settings)?;
         // There is no older commit to go back to, so the first one goes to both slots.
@@ -115,6 +117,8 @@ impl Engine {
             working,
         };
         let space = Arc::new(Space::open(Arc::clone(&device), Arc::clone(&verified), space_state)?);
+        let listed = superblock.commit_record.iter().flat_map(|record| &record.data);
+        space.last_commit_lists(listed.map(|run| (run.start, u32::from(run.blocks))));
         let catalog_state = CatalogState {
             records: superblock.catalog,
             epoch: superblock.epoch,
@@ -134,6 +138,8 @@ impl Engine {
             committer: Mutex::new(Committer { durable: 0, superblock, waiting: None }),
             readers: Readers::default(),
             changes: AtomicU64::new(0),
+            overwrites: Overwrites::default(),
+            sync_first: AtomicBool::new(false),
             poisoned: AtomicBool::new(false),
             marked_clean: AtomicBool::new(was_clean),
             closing: AtomicBool::new(false),

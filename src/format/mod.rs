@@ -4,6 +4,7 @@
 //! same for a stranger who writes a reader; the two change together.
 
 pub mod codec;
+pub mod commit_record;
 pub mod entry;
 pub mod group;
 pub mod page;

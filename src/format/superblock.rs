@@ -3,6 +3,7 @@
 //! Magic, version and checksum stand at places that no later version may move, so that every version can tell a newer
 //! store from a foreign file and from a damaged one.
 
+use super::commit_record::{self, CommitRecord};
 use super::codec::{U48_END, put_u32, put_u48, put_u64, u8_at, u32_at, u48_at, u64_at};
 use super::page::{LEVEL_MAX, Page, PagePointer, Root};
 use super::record::OBJECTS_END;
@@ -16,8 +17,11 @@ pub const FORMAT_VERSION: u32 = 1;
 const GENERATIONS_END: u64 = 1 << 63;
 /// The required feature of a store that has notes: who does not know of them would lose them.
 pub const FEATURE_NOTES: u64 = 1;
+/// The required feature of a superblock that counts only if what its commit record lists is there: who does not know of it would believe
+/// it unseen.
+pub const FEATURE_COMMIT_RECORD: u64 = 2;
 /// Features that a reader must know to read the store, and this one does.
-pub const FEATURES_REQUIRED_KNOWN: u64 = FEATURE_NOTES;
+pub const FEATURES_REQUIRED_KNOWN: u64 = FEATURE_NOTES | FEATURE_COMMIT_RECORD;
 /// The two blocks that hold superblocks; commit `g` writes slot `g % 2`.
 pub const SLOTS: [PhysicalBlock; 2] = [PhysicalBlock(0), PhysicalBlock(1)];
 
@@ -38,7 +42,7 @@ const CATALOG_ROOT: usize = 104;
 const GROUP_ROOT: usize = 124;
 const TREE_PLACES: usize = 144;
 const SCRUB_NEXT: usize = 152;
-const END: usize = 160;
+const END: usize = commit_record::START;
 
 const FLAG_CLEAN: u32 = 1;
 
@@ -47,7 +51,7 @@ const FLAG_CLEAN: u32 = 1;
 pub struct Superblock {
     /// Feature bits that a reader may ignore.
     pub features_optional: u64,
-    /// Feature bits that a reader must know.
+    /// Feature bits that a reader must know, but for that of the commit record.
     pub features_required: u64,
     /// The store's identity, made when it was created.
     pub store_id: [u8; 16],
@@ -75,6 +79,8 @@ pub struct Superblock {
     pub catalog: Root,
     /// The tree of group records.
     pub groups: Root,
+    /// What must be there for the commit to count; `None` if it was durable before the superblock was written.
+    pub commit_record: Option<CommitRecord>,
 }
 
 /// Why a page is not a superblock that can be used.
@@ -103,7 +109,8 @@ impl Superblock {
         page[..MAGIC.len()].copy_from_slice(MAGIC);
         put_u32(&mut page, VERSION, FORMAT_VERSION);
         put_u64(&mut page, FEATURES_OPTIONAL, self.features_optional);
-        put_u64(&mut page, FEATURES_REQUIRED, self.features_required);
+        let recorded = if self.commit_record.is_some() { FEATURE_COMMIT_RECORD } else { 0 };
+        put_u64(&mut page, FEATURES_REQUIRED, self.features_required | recorded);
         page[STORE_ID..STORE_ID + 16].copy_from_slice(&self.store_id);
         put_u64(&mut page, GENERATION, self.generation.0);
         put_u64(&mut page, EPOCH, self.epoch.0);
@@ -117,6 +124,9 @@ impl Superblock {
         put_u64(&mut page, SCRUB_NEXT, self.scrub_next.0);
         put_root(&mut page, CATALOG_ROOT, self.catalog);
         put_root(&mut page, GROUP_ROOT, self.groups);
+        if let Some(record) = &self.commit_record {
+            record.put(&mut page);
+        }
         let crc = checksum(&page);
         put_u32(&mut page, CRC, crc);
         page
@@ -143,12 +153,14 @@ impl Superblock {
             return Err(Unusable::UnknownFeatures { features });
         }
         let flags = u32_at(page, FLAGS);
-        if flags & !FLAG_CLEAN != 0 || page[END..].iter().any(|byte| *byte != 0) {
+        let is_recorded = features_required & FEATURE_COMMIT_RECORD != 0;
+        if flags & !FLAG_CLEAN != 0 || (!is_recorded && page[END..].iter().any(|byte| *byte != 0)) {
             return Err(Unusable::Damaged("reserved bytes are set"));
         }
+        let commit_record = if is_recorded { Some(CommitRecord::decode(page).map_err(Unusable::Damaged)?) } else { None };
         let superblock = Self {
             features_optional: u64_at(page, FEATURES_OPTIONAL),
-            features_required,
+            features_required: features_required & !FEATURE_COMMIT_RECORD,
             store_id: page[STORE_ID..STORE_ID + 16].try_into().expect("an id is 16 bytes long"),
             generation: Generation(u64_at(page, GENERATION)),
             epoch: Epoch(u64_at(page, EPOCH)),
@@ -162,6 +174,7 @@ impl Superblock {
             scrub_next: PhysicalBlock(u64_at(page, SCRUB_NEXT)),
             catalog: root_at(page, CATALOG_ROOT)?,
             groups: root_at(page, GROUP_ROOT)?,
+            commit_record,
         };
         if !(super::group::STORE_BLOCKS_MIN..=super::group::STORE_BLOCKS_MAX).contains(&superblock.store_blocks) {
             return Err(Unusable::Damaged("impossible capacity"));

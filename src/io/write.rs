@@ -106,8 +106,10 @@ pub trait Target {
     /// Is about to overwrite blocks that a commit may already name.
     ///
     /// # Errors
-    /// `Io` if the store cannot be marked as in use.
-    fn before_overwrite(&self) -> Result<()>;
+    /// `Io` if a commit that must come first fails.
+    fn before_overwrite(&self, start: PhysicalBlock, blocks: u64) -> Result<()>;
+    /// Has overwritten blocks where they lie.
+    fn after_overwrite(&self);
     /// A write to the device failed: nothing is certain any more. Returns what its caller must be told.
     fn poison(&self, cause: Error) -> Error;
     /// Where the blocks are.
@@ -391,12 +393,12 @@ impl<'a, T: Target> Work<'a, T> {
         if self.alone.is_empty() {
             return Ok(());
         }
-        self.target.before_overwrite()?;
         for (range, start) in &self.alone {
             let from = range.start.offset().max(self.offset);
             let until = range.end.offset().min(self.offset + self.buf.len() as u64);
             let bytes = &self.buf[(from - self.offset) as usize..(until - self.offset) as usize];
             let blocks = range.end.0 - range.start.0;
+            self.target.before_overwrite(*start, blocks)?;
             self.target.ready_checksums(*start, blocks)?;
             self.put(bytes, start.offset() + (from - range.start.offset()))?;
             let bytes_of = |block| self.whole(block).unwrap_or_else(|| self.edge(block));
@@ -405,6 +407,7 @@ impl<'a, T: Target> Work<'a, T> {
                 self.target.set_checksums(*start, &checksums)?;
             }
         }
+        self.target.after_overwrite();
         Ok(())
     }
 

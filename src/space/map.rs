@@ -16,6 +16,7 @@ use crate::tree::working_set::{PageHash, VerifiedPages, WorkingSet, mapped_page}
 use crate::units::{BLOCK_BYTES, Generation, PhysicalBlock};
 
 use super::bitmap::Bitmap;
+use super::fresh::Fresh;
 use super::group_state::{GroupState, PlaceRun};
 use super::proven::Proven;
 use super::window::{Window, no_space};
@@ -92,6 +93,7 @@ pub(super) struct Inner {
     pub checksums: HashMap<u64, Box<Page>, PageHash>,
     /// Checksum pages that a commit is writing to their current slot.
     pub checksums_sealed: HashMap<u64, Arc<Page>, PageHash>,
+    pub fresh_data: Fresh,
 }
 
 /// What a store's superblock says of its space.
@@ -149,6 +151,7 @@ impl Space {
             data_held: 0,
             checksums: HashMap::default(),
             checksums_sealed: HashMap::default(),
+            fresh_data: Fresh::default(),
         };
         if fresh == 0 {
             // Group 0 is whole in every store; the last one, which may be cut off, is left to data.
@@ -177,7 +180,19 @@ impl Space {
         state.let_go(place, count);
         state.set_used(place, count);
         inner.data_blocks += u64::from(count);
+        inner.fresh_data.add(start, count);
         Ok(())
+    }
+
+    /// Somebody wants to overwrite blocks of data where they lie. False if a commit must come first: what the last one, or the one that is
+    /// being written, lists must stay as it is.
+    pub fn may_change_data(&self, start: PhysicalBlock, blocks: u64) -> bool {
+        self.inner.lock().fresh_data.may_change(start, blocks)
+    }
+
+    /// The commit with which the store was opened counts only with these.
+    pub fn last_commit_lists(&self, runs: impl Iterator<Item = (PhysicalBlock, u32)>) {
+        self.inner.lock().fresh_data = Fresh::listed(runs);
     }
 
     /// Blocks that were taken are not needed.
@@ -207,6 +222,7 @@ impl Space {
         let mut inner = self.inner.lock();
         inner.give_back(GroupKind::Data, start, count)?;
         inner.data_blocks = fewer(inner.data_blocks, count)?;
+        inner.fresh_data.remove(start, count);
         Ok(())
     }
 

@@ -9,6 +9,7 @@
 
 mod bitmap;
 mod checksums;
+mod fresh;
 mod group_state;
 mod inventory;
 mod map;

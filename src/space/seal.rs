@@ -8,7 +8,7 @@ use crate::format::group::{CHECKSUM_PAGES, Group};
 use crate::format::page::{self, Page, PageKind, PagePointer};
 use crate::tree::working_set::SealedPage;
 use crate::tree::{Pages, PagesMut, entries};
-use crate::units::{Epoch, Generation};
+use crate::units::{Epoch, Generation, PhysicalBlock};
 
 use super::map::{Inner, Space, SpaceState};
 
@@ -26,9 +26,15 @@ impl Space {
         self.inner.lock().seal(out)
     }
 
-    /// Commit `generation` is durable.
-    pub fn committed(&self, generation: Generation) {
+    /// The data that the commit which was just sealed may list; `None` if it must be made durable before the superblock is written.
+    pub fn seal_data(&self) -> Option<Vec<(PhysicalBlock, u32)>> {
+        self.inner.lock().fresh_data.seal()
+    }
+
+    /// Commit `generation` is durable, and lists the data that it is the first to name, or does not.
+    pub fn committed(&self, generation: Generation, lists_data: bool) {
         let mut inner = self.inner.lock();
+        inner.fresh_data.committed(lists_data);
         inner.set.committed(generation);
         inner.checksums_sealed.clear();
         if inner.groups.len() > REMEMBERED_MAX {

@@ -2,7 +2,7 @@
 //!
 //! Names, sizes and maps, and every frozen byte, are those of one moment between the last one that was acknowledged as durable and
 //! the operation in flight (D2, D4, D5, A1-A7). A block that one drive holds alone is overwritten where it lies: it holds what it held
-//! at that moment or later, whole (D3), and only where blocks are torn it may be a mixture of that, line by line.
+//! at the last acknowledged moment or later, whole (D3), and only where blocks are torn it may be a mixture of that, line by line.
 
 #[path = "adoption.rs"]
 mod adoption;
@@ -49,6 +49,13 @@ pub struct Kinds {
     pub is_rotten: bool,
 }
 
+/// The moments up to one, from the last acknowledged on, and those behind it.
+#[derive(Clone, Copy)]
+struct Around<'a> {
+    earlier: &'a [Point],
+    later: &'a [Point],
+}
+
 /// Opens the disk and says what it holds, or what is wrong with it.
 pub fn recover(disk: Disk, settings: &Settings, past: Past<'_>) -> Outcome<Recovered> {
     let device = Arc::new(SimDevice::over(disk).expect("memory for a device"));
@@ -72,7 +79,8 @@ pub fn identify(store: &Store, past: Past<'_>) -> Outcome<(State, Kinds)> {
         for (state, is_partly) in [(whole, false), (partly, true)] {
             let Some(state) = state else { continue };
             let kinds = Kinds { is_later: index > 0 || is_partly, is_partly, ..Kinds::default() };
-            match found.is(store, state, later, past.is_torn, kinds) {
+            let around = Around { earlier: &past.points[..=index], later };
+            match found.is(store, state, around, past.is_torn, kinds) {
                 Ok(found) => return Ok(found),
                 Err(difference) => {
                     let middle = if is_partly { ", in the middle of what follows" } else { "" };
@@ -208,7 +216,7 @@ impl Found {
         &self,
         store: &Store,
         mut state: State,
-        later: &[Point],
+        around: Around<'_>,
         may_be_torn: bool,
         mut kinds: Kinds,
     ) -> Outcome<(State, Kinds)> {
@@ -216,7 +224,7 @@ impl Found {
         let mut adopted = Vec::new();
         for (index, drive) in state.model.drives.iter().enumerate() {
             let Some(found) = self.drives.get(&drive.uuid) else { return Err(format!("drive {} is missing", drive.name)) };
-            let (changed, is_torn) = found.changed(&state.model, index, later, may_be_torn)?;
+            let (changed, is_torn) = found.changed(&state.model, index, around, may_be_torn)?;
             kinds.is_torn |= is_torn;
             adopted.extend(changed.into_iter().map(|(address, bytes)| (index, address, bytes)));
         }
@@ -239,7 +247,7 @@ impl FoundDrive {
         &self,
         model: &Model,
         index: usize,
-        later: &[Point],
+        around: Around<'_>,
         may_be_torn: bool,
     ) -> Outcome<(BTreeMap<u64, Vec<u8>>, bool)> {
         let drive = &model.drives[index];
@@ -252,7 +260,8 @@ impl FoundDrive {
             if found[..] == held.bytes[..] {
                 continue;
             }
-            let contents = contents_in_place(model, index, address, later);
+            let mut contents = contents_in_place(model, index, address, around.later);
+            contents.extend(contents_not_durable(model, index, address, around.earlier));
             let is_one = contents.iter().any(|content| content[..] == found[..]);
             let is_allowed = is_one || (may_be_torn && is_mixture(found, &contents));
             if !is_allowed {
@@ -292,6 +301,30 @@ fn contents_in_place(model: &Model, index: usize, address: u64, later: &[Point])
             contents.push(Arc::clone(&held.bytes));
         }
         before = (model, index);
+    }
+    contents
+}
+
+/// What the place of a block may still hold: what it held since the last acknowledged moment, if it was overwritten where it lies and
+/// nobody else has seen it since. A commit that nobody was told of may be durable sooner than that.
+fn contents_not_durable(model: &Model, index: usize, address: u64, earlier: &[Point]) -> Vec<Arc<[u8]>> {
+    let uuid = model.drives[index].uuid;
+    let mut contents = Vec::new();
+    if !model.is_alone(index, address) {
+        return contents;
+    }
+    let mut identity = model.drives[index].image.blocks[&address].identity;
+    for point in earlier.iter().rev() {
+        let model = &point.state.model;
+        let Some(index) = model.drives.iter().position(|drive| drive.uuid == uuid) else { break };
+        let Some(held) = model.drives[index].image.blocks.get(&address) else { break };
+        if !model.is_alone(index, address) {
+            break;
+        }
+        if held.identity != identity {
+            identity = held.identity;
+            contents.push(Arc::clone(&held.bytes));
+        }
     }
     contents
 }

@@ -24,6 +24,8 @@ use crate::verdict::{check, recover};
 const EPILOGUES: u64 = 12;
 /// In one of so many, every operation of the opening fails.
 const OPENINGS: u64 = 40;
+/// Behind the two superblocks, in bytes.
+const SUPERBLOCKS_END: u64 = 8192;
 /// Acts after an opening without a power cut.
 const ACTS_OF_SECOND_LIFE: usize = 4;
 
@@ -132,7 +134,11 @@ fn of_system(base: &Base, run: &Run, disk: Disk, aftermath: Aftermath, count: &m
         }
     }
     let second = runner.finish();
-    let certain = second.events.iter().position(|event| matches!(event, Event::Sync { .. })).unwrap_or_default();
+    // An opening makes certain what the superblock needs, and then the superblock.
+    let writes_superblock = |event: &Event| matches!(event, Event::Write { offset, .. } if *offset < SUPERBLOCKS_END);
+    let superblock = second.events.iter().position(writes_superblock).unwrap_or_default();
+    let is_sync = |event: &Event| matches!(event, Event::Sync { .. });
+    let certain = superblock + second.events[superblock..].iter().position(is_sync).unwrap_or_default();
     let mut disk = second.base.clone();
     for position in 0..=second.events.len() {
         position.checked_sub(1).inspect(|index| disk.apply(&second.events[*index]));

@@ -1,0 +1,103 @@
+//! Which data does a commit name that may not be durable?
+//!
+//! A small commit lists the data that it is the first to name, and counts after a power cut only if that is there. So it must not change
+//! until a newer commit is durable.
+
+use crate::format::commit_record::DATA_BLOCKS_MAX;
+use crate::units::PhysicalBlock;
+
+/// Data that was first named by the commit that comes next, the one that is being written, and the last one.
+#[derive(Default)]
+pub(super) struct Fresh {
+    next: Listed,
+    written: Listed,
+    last: Listed,
+}
+
+#[derive(Default)]
+struct Listed {
+    runs: Vec<(PhysicalBlock, u32)>,
+    blocks: u64,
+    /// It was too much, or was overwritten, so that it cannot be listed.
+    must_be_durable: bool,
+}
+
+impl Listed {
+    fn add(&mut self, start: PhysicalBlock, blocks: u32) {
+        self.blocks += u64::from(blocks);
+        if self.must_be_durable || self.blocks > DATA_BLOCKS_MAX {
+            self.give_up();
+            return;
+        }
+        match self.runs.last_mut() {
+            Some((first, count)) if first.plus(u64::from(*count)) == start => *count += blocks,
+            _ => self.runs.push((start, blocks)),
+        }
+    }
+
+    fn remove(&mut self, start: PhysicalBlock, blocks: u32) {
+        let (from, until) = (start.0, start.0 + u64::from(blocks));
+        let mut left = Vec::new();
+        for (first, count) in self.runs.drain(..) {
+            let end = first.0 + u64::from(count);
+            for (piece, piece_end) in [(first.0, end.min(from)), (first.0.max(until), end)] {
+                if piece < piece_end {
+                    left.push((PhysicalBlock(piece), (piece_end - piece) as u32));
+                }
+            }
+        }
+        self.runs = left;
+    }
+
+    fn give_up(&mut self) {
+        self.must_be_durable = true;
+        self.runs.clear();
+    }
+
+    fn touches(&self, start: PhysicalBlock, blocks: u64) -> bool {
+        self.runs.iter().any(|(first, count)| first.0 < start.0 + blocks && start.0 < first.0 + u64::from(*count))
+    }
+}
+
+impl Fresh {
+    /// The last commit, with which a store was opened, lists these.
+    pub fn listed(runs: impl Iterator<Item = (PhysicalBlock, u32)>) -> Self {
+        let mut fresh = Self::default();
+        runs.for_each(|(start, blocks)| fresh.last.add(start, blocks));
+        fresh
+    }
+
+    /// A table names blocks that it did not name before.
+    pub fn add(&mut self, start: PhysicalBlock, blocks: u32) {
+        self.next.add(start, blocks);
+    }
+
+    /// No table names these blocks any more: somebody else may get them while the commit that comes next is the last one.
+    pub fn remove(&mut self, start: PhysicalBlock, blocks: u32) {
+        if self.next.touches(start, u64::from(blocks)) {
+            self.next.remove(start, blocks);
+        }
+    }
+
+    /// A commit begins: the data that it may list; `None` if it must be made durable first.
+    pub fn seal(&mut self) -> Option<Vec<(PhysicalBlock, u32)>> {
+        self.written = std::mem::take(&mut self.next);
+        (!self.written.must_be_durable).then(|| self.written.runs.clone())
+    }
+
+    /// The commit that was sealed is durable, and lists its data or does not.
+    pub fn committed(&mut self, is_listed: bool) {
+        self.last = std::mem::take(&mut self.written);
+        if !is_listed {
+            self.last = Listed::default();
+        }
+    }
+
+    /// Somebody wants to overwrite blocks where they lie. False if he must wait for a commit.
+    pub fn may_change(&mut self, start: PhysicalBlock, blocks: u64) -> bool {
+        if self.next.touches(start, blocks) {
+            self.next.give_up();
+        }
+        !self.written.touches(start, blocks) && !self.last.touches(start, blocks)
+    }
+}
