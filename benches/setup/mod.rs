@@ -20,6 +20,12 @@ pub fn directory() -> PathBuf {
     path
 }
 
+/// Whether the files are on tmpfs, where no disk is waited for and nothing can be out of the cache.
+pub fn is_in_memory() -> bool {
+    const TMPFS_MAGIC: i128 = 0x0102_1994;
+    i128::from(rustix::fs::statfs(&directory()).expect("a file system").f_type) == TMPFS_MAGIC
+}
+
 /// A store without a disk under it: what remains is the engine's own work.
 pub fn memory_store(bytes: u64) -> Store {
     let device = Arc::new(MemoryDevice::new(bytes).expect("memory for a store"));
@@ -77,12 +83,17 @@ pub fn comb(store: &Store, size: u64, extents: u64) -> Drive {
 /// A drive of `blocks` blocks, written in order.
 pub fn written_drive(store: &Store, blocks: u64) -> Drive {
     let drive = store.create_drive(DriveOptions::new(blocks * BLOCK).name("written")).expect("a drive");
+    write_all(&drive, blocks);
+    drive.flush().expect("a flush");
+    drive
+}
+
+/// Writes the first `blocks` blocks of a drive in order.
+pub fn write_all(drive: &Drive, blocks: u64) {
     let chunk = vec![7; MIB as usize];
     for start in (0..blocks * BLOCK).step_by(chunk.len()) {
         drive.write_at(&chunk, start).expect("a write");
     }
-    drive.flush().expect("a flush");
-    drive
 }
 
 /// A snapshot without a name, as every benchmark takes it.
