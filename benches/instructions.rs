@@ -45,7 +45,7 @@ fn block_of(value: u8) -> Bytes {
 type Case = (Drive, Vec<u64>, Bytes);
 
 fn live() -> Case {
-    (drive_in_pieces(), places(), block_of(0))
+    (drive_in_pieces(), places(), block_of(5))
 }
 
 /// Reads every place once, so that its checksum needs no second look.

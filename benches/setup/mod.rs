@@ -1,12 +1,17 @@
 //! What do benchmarks build before they measure?
 #![allow(dead_code)] // Each benchmark uses its own part of this.
 
+mod bytes;
+mod nowhere;
+
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use floe::{Drive, DriveOptions, MemoryDevice, Snapshot, SnapshotOptions, Store};
+pub use bytes::Fresh;
+use floe::{Device, Drive, DriveOptions, MemoryDevice, Snapshot, SnapshotOptions, Store};
+use nowhere::{DropsFilling, FILLING};
 
 pub const BLOCK: u64 = 4096;
 pub const MIB: u64 = 1 << 20;
@@ -32,6 +37,21 @@ pub fn memory_store(bytes: u64) -> Store {
     Store::options().create_on(device).expect("a new store")
 }
 
+/// The device of a store that keeps no data of drives which only [`comb`] and [`fill`] wrote to, so that these can be larger than memory.
+pub fn dropping_device(bytes: u64) -> Arc<dyn Device> {
+    Arc::new(DropsFilling(MemoryDevice::new(bytes).expect("memory for a store")))
+}
+
+/// A store on such a device.
+pub fn dropping_store(bytes: u64) -> Store {
+    Store::options().create_on(dropping_device(bytes)).expect("a new store")
+}
+
+/// Whether cases are wanted that take minutes to build.
+pub fn is_large() -> bool {
+    std::env::var_os("FLOE_BENCH_LARGE").is_some()
+}
+
 /// A store in a file of its own.
 pub fn file_store(name: &str, bytes: u64) -> Store {
     let path = directory().join(name);
@@ -43,9 +63,9 @@ pub fn file_store(name: &str, bytes: u64) -> Store {
 pub fn plain_file(name: &str, blocks: u64) -> File {
     let path = directory().join(name);
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path).expect("a plain file");
-    let chunk = vec![7; MIB as usize];
-    for start in (0..blocks * BLOCK).step_by(chunk.len()) {
-        file.write_all_at(&chunk, start).expect("room for a plain file");
+    let mut chunk = Fresh::new(MIB);
+    for start in (0..blocks * BLOCK).step_by(MIB as usize) {
+        file.write_all_at(chunk.next(), start).expect("room for a plain file");
     }
     file.sync_data().expect("a sync");
     file
@@ -74,10 +94,19 @@ impl Dice {
 pub fn comb(store: &Store, size: u64, extents: u64) -> Drive {
     let drive = store.create_drive(DriveOptions::new(size).name("comb")).expect("a drive");
     for index in 0..extents {
-        drive.write_at(&[1; BLOCK as usize], index * 2 * BLOCK).expect("a write");
+        drive.write_at(&[FILLING; BLOCK as usize], index * 2 * BLOCK).expect("a write");
     }
     drive.flush().expect("a flush");
     drive
+}
+
+/// Writes `bytes` of data from the start of the drive on, to nowhere if the device drops them.
+pub fn fill(drive: &Drive, bytes: u64) {
+    const CHUNK: u64 = 4 * MIB;
+    let mut chunk = Fresh::filling(CHUNK);
+    for start in (0..bytes).step_by(CHUNK as usize) {
+        drive.write_at(&chunk.next()[..CHUNK.min(bytes - start) as usize], start).expect("a write");
+    }
 }
 
 /// A drive of `blocks` blocks, written in order.
@@ -90,9 +119,9 @@ pub fn written_drive(store: &Store, blocks: u64) -> Drive {
 
 /// Writes the first `blocks` blocks of a drive in order.
 pub fn write_all(drive: &Drive, blocks: u64) {
-    let chunk = vec![7; MIB as usize];
-    for start in (0..blocks * BLOCK).step_by(chunk.len()) {
-        drive.write_at(&chunk, start).expect("a write");
+    let mut chunk = Fresh::new(MIB);
+    for start in (0..blocks * BLOCK).step_by(MIB as usize) {
+        drive.write_at(chunk.next(), start).expect("a write");
     }
 }
 
@@ -115,8 +144,9 @@ pub fn reclaim_all(store: &Store) {
 
 /// Freezes a drive of `blocks` blocks `count` times, each time after one random write.
 pub fn freeze_often(drive: &Drive, dice: &mut Dice, blocks: u64, count: u64) -> Vec<Snapshot> {
-    let write_and_freeze = |round| {
-        drive.write_at(&[round as u8 | 1; BLOCK as usize], dice.below(blocks) * BLOCK).expect("a write");
+    let mut bytes = Fresh::new(BLOCK);
+    let write_and_freeze = |_| {
+        drive.write_at(bytes.next(), dice.below(blocks) * BLOCK).expect("a write");
         freeze(drive)
     };
     (0..count).map(write_and_freeze).collect()

@@ -10,7 +10,7 @@ use floe::Store;
 use rustix::fs::{Advice, fadvise};
 
 use crate::ground::{Ground, Places, store_path};
-use crate::load::{read_blocks, read_in_order, timed, write_drive, write_plain};
+use crate::load::{Fill, read_blocks, read_in_order, timed, write_drive, write_plain};
 use crate::race::{Contestant, Row, Table, Target};
 use crate::setup::is_in_memory;
 
@@ -32,7 +32,7 @@ pub fn rows(table: &mut Table) {
     let both = [Contestant::new("plain file", plain), Contestant::new("drive", drive)];
     table.row(Row::new("1 MiB sequential read, not cached", Target::SpeedMin(0.95), both).operations(MEBIBYTES));
 
-    let (mut plain_places, mut places) = (Places::new(32), Places::new(32));
+    let (mut plain_places, mut places) = (Fill::new(32), Fill::new(32));
     let plain = move || self::plain(|file| write_plain(file, &mut plain_places, 2000));
     let drive = move || floe(|ground| write_drive(&ground.deep, &mut places, 2000));
     let both = [Contestant::new("plain file", plain), Contestant::new("drive under 1,000 snapshots", drive)];

@@ -4,10 +4,10 @@ use std::cell::RefCell;
 
 use floe::{Drive, DriveOptions, Store};
 
-use crate::ground::{Ground, Places, Refreeze};
-use crate::load::{plain_writes, timed, writes};
+use crate::ground::{Ground, Refreeze};
+use crate::load::{Fill, plain_writes, timed, writes};
 use crate::race::{Contestant, Row, Table, Target};
-use crate::setup::{BLOCK, GIB, comb, freeze, is_in_memory, reclaim_all};
+use crate::setup::{GIB, comb, freeze, is_in_memory, reclaim_all};
 
 const TURNS: usize = 60;
 
@@ -44,9 +44,9 @@ fn freezes<'a>(table: &mut Table, store: &Store, page: &impl Fn() -> Contestant<
     let mut row = |name, target, contestant| table.row(Row::new(name, target, [page(), contestant]).turns(TURNS));
     row("snapshot, durable", on_disk(Target::TimeMax(1.3)), Contestant::new("snapshot", take));
 
-    let mut places = Places::new(12);
+    let mut to = Fill::new(12);
     let write_and_take = || {
-        drive.write_at(&[8; BLOCK as usize], places.next()).expect("a write");
+        drive.write_at(to.bytes.next(), to.places.next()).expect("a write");
         take()
     };
     let name = "snapshot, durable, and with it the write before it";

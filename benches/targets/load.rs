@@ -8,30 +8,42 @@ use floe::Drive;
 
 use crate::ground::{BLOCKS, Places};
 use crate::race::Contestant;
-use crate::setup::{BLOCK, MIB};
+use crate::setup::{BLOCK, Fresh, MIB};
 
 /// Writes blocks at random, then `fdatasync`.
 pub fn plain_writes(file: &File, count: u32, seed: u64) -> Contestant<'_> {
-    let mut places = Places::new(seed);
-    Contestant::new("plain file", move || timed(|| write_plain(file, &mut places, count)))
+    let mut to = Fill::new(seed);
+    Contestant::new("plain file", move || timed(|| write_plain(file, &mut to, count)))
 }
 
 /// Writes blocks at random, then flushes.
 pub fn writes(drive: &Drive, count: u32, seed: u64) -> Contestant<'_> {
-    let mut places = Places::new(seed);
-    Contestant::new("drive", move || timed(|| write_drive(drive, &mut places, count)))
+    let mut to = Fill::new(seed);
+    Contestant::new("drive", move || timed(|| write_drive(drive, &mut to, count)))
 }
 
-pub fn write_plain(file: &File, places: &mut Places, count: u32) {
+/// Blocks to write, and where to.
+pub struct Fill {
+    pub places: Places,
+    pub bytes: Fresh,
+}
+
+impl Fill {
+    pub fn new(seed: u64) -> Self {
+        Self { places: Places::new(seed), bytes: Fresh::new(BLOCK) }
+    }
+}
+
+pub fn write_plain(file: &File, to: &mut Fill, count: u32) {
     for _ in 0..count {
-        file.write_all_at(&[2; BLOCK as usize], places.next()).expect("a write");
+        file.write_all_at(to.bytes.next(), to.places.next()).expect("a write");
     }
     file.sync_data().expect("a sync");
 }
 
-pub fn write_drive(drive: &Drive, places: &mut Places, count: u32) {
+pub fn write_drive(drive: &Drive, to: &mut Fill, count: u32) {
     for _ in 0..count {
-        drive.write_at(&[2; BLOCK as usize], places.next()).expect("a write");
+        drive.write_at(to.bytes.next(), to.places.next()).expect("a write");
     }
     drive.flush().expect("a flush");
 }

@@ -3,7 +3,7 @@
 use std::os::unix::fs::FileExt;
 
 use crate::ground::{Ground, Places};
-use crate::load::{read_blocks, timed, write_drive, write_plain};
+use crate::load::{Fill, read_blocks, timed, write_drive, write_plain};
 use crate::race::{Contestant, Row, Table, Target};
 
 const READS: u32 = 50_000;
@@ -11,10 +11,10 @@ const WRITES: u32 = 10_000;
 
 pub fn rows(table: &mut Table, ground: &Ground) {
     let [one, other] = &ground.files;
-    let plain = both("plain file", |places: &mut Places, _| {
+    let plain = both("plain file", Places::new, |places: &mut Places, _| {
         read_blocks(|buf, at| one.read_exact_at(buf, at).expect("a read"), places, READS);
     });
-    let drive = both("drive", |places: &mut Places, _| {
+    let drive = both("drive", Places::new, |places: &mut Places, _| {
         read_blocks(|buf, at| ground.drive.read_at(buf, at).expect("a read"), places, READS);
     });
     table.row(
@@ -22,9 +22,9 @@ pub fn rows(table: &mut Table, ground: &Ground) {
     );
 
     let plain =
-        both("two plain files", |places: &mut Places, first| write_plain(if first { one } else { other }, places, WRITES));
-    let drives = both("two drives of a store", |places: &mut Places, first| {
-        write_drive(if first { &ground.drive } else { &ground.deep }, places, WRITES);
+        both("two plain files", Fill::new, |to: &mut Fill, first| write_plain(if first { one } else { other }, to, WRITES));
+    let drives = both("two drives of a store", Fill::new, |to: &mut Fill, first| {
+        write_drive(if first { &ground.drive } else { &ground.deep }, to, WRITES);
     });
     table.row(
         Row::new("two threads: 4 KiB overwrite of a file each, each synced at its end", Target::None, [plain, drives])
@@ -33,8 +33,8 @@ pub fn rows(table: &mut Table, ground: &Ground) {
 }
 
 /// Does the same in two threads, of which one is told that it is the first.
-fn both<'a>(name: &'static str, what: impl Fn(&mut Places, bool) + Sync + 'a) -> Contestant<'a> {
-    let (mut one, mut other) = (Places::new(51), Places::new(52));
+fn both<'a, T: Send + 'a>(name: &'static str, new: impl Fn(u64) -> T, what: impl Fn(&mut T, bool) + Sync + 'a) -> Contestant<'a> {
+    let (mut one, mut other) = (new(51), new(52));
     Contestant::new(name, move || {
         timed(|| {
             std::thread::scope(|scope| {

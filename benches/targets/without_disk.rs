@@ -8,7 +8,7 @@ use floe::{DriveOptions, MemoryDevice, Store};
 
 use crate::load::timed;
 use crate::race::{Contestant, Row, Table, Target};
-use crate::setup::{BLOCK, Dice, GIB, TIB, comb, freeze, freeze_often, memory_store};
+use crate::setup::{BLOCK, Dice, Fresh, GIB, TIB, comb, freeze, freeze_often, memory_store};
 
 pub fn rows(table: &mut Table) {
     let store = memory_store(4 * GIB);
@@ -37,14 +37,16 @@ pub fn rows(table: &mut Table) {
     let device = Arc::new(MemoryDevice::new(16 * TIB).expect("memory for a store"));
     let open = || Store::options().open_on(device.clone()).expect("a store");
     comb(&Store::options().create_on(device.clone()).expect("a new store"), 16 * TIB, 200_000);
+    let mut bytes = Fresh::new(BLOCK);
     let open_after_a_crash = || {
         let mut store = None;
         let time = timed(|| store = Some(open()));
         let store = store.expect("it was opened");
         // As a process leaves it that is killed: what is forgotten here does not close the store.
-        store.drives()[0].write_at(&[1; BLOCK as usize], 0).expect("a write");
-        store.flush().expect("a flush");
-        store.drives()[0].write_at(&[2; BLOCK as usize], BLOCK).expect("a write");
+        let drive = store.drives().swap_remove(0);
+        drive.write_at(bytes.next(), 0).expect("a write");
+        drive.flush().expect("a flush");
+        drive.write_at(bytes.next(), BLOCK).expect("a write");
         std::mem::forget(store);
         time
     };

@@ -5,10 +5,10 @@ use std::os::unix::fs::FileExt;
 
 use floe::Drive;
 
-use crate::ground::{BLOCKS, Ground, Places, Refreeze};
-use crate::load::{in_order, plain_writes, timed, writes};
+use crate::ground::{BLOCKS, Ground, Refreeze};
+use crate::load::{Fill, in_order, plain_writes, timed, writes};
 use crate::race::{Contestant, Row, Table, Target, Turn};
-use crate::setup::{BLOCK, GIB, MIB, directory, file_store, freeze, is_in_memory, write_all, written_drive};
+use crate::setup::{Fresh, GIB, MIB, directory, file_store, freeze, is_in_memory, write_all, written_drive};
 
 const WRITES: u32 = 20_000;
 const MEBIBYTES: u32 = 256;
@@ -65,29 +65,29 @@ pub fn rows_in_fresh_space(table: &mut Table, ground: &Ground) {
 }
 
 fn plain_in_order(file: &File) -> Contestant<'_> {
-    let chunk = vec![3; MIB as usize];
+    let mut chunk = Fresh::new(MIB);
     Contestant::new("plain file", move || {
         timed(|| {
-            in_order(MEBIBYTES).for_each(|at| file.write_all_at(&chunk, at).expect("a write"));
+            in_order(MEBIBYTES).for_each(|at| file.write_all_at(chunk.next(), at).expect("a write"));
             file.sync_data().expect("a sync");
         })
     })
 }
 
 fn drive_in_order(drive: &Drive) -> Contestant<'_> {
-    let chunk = vec![3; MIB as usize];
+    let mut chunk = Fresh::new(MIB);
     Contestant::new("drive", move || {
         timed(|| {
-            in_order(MEBIBYTES).for_each(|at| drive.write_at(&chunk, at).expect("a write"));
+            in_order(MEBIBYTES).for_each(|at| drive.write_at(chunk.next(), at).expect("a write"));
             drive.flush().expect("a flush");
         })
     })
 }
 
 fn one_write<'a>(name: &'static str, write_at: impl Fn(&[u8], u64) + 'a) -> Contestant<'a> {
-    let mut places = Places::new(45);
+    let Fill { mut places, mut bytes } = Fill::new(45);
     Contestant::new(name, move || {
-        let place = places.next();
-        timed(|| write_at(&[4; BLOCK as usize], place))
+        let (bytes, place) = (bytes.next(), places.next());
+        timed(|| write_at(bytes, place))
     })
 }
