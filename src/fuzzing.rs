@@ -220,7 +220,7 @@ impl<P> Consumer<P> for Nobody {
         Ok(())
     }
 
-    fn entry(&mut self, _pages: &P, _key: u64, _value: &Value) -> Result<()> {
+    fn entries(&mut self, _pages: &P, _gone: &[(u64, Value)]) -> Result<()> {
         Ok(())
     }
 }

@@ -128,9 +128,7 @@ impl Catalog {
             let mut pieces: Vec<Extent> = change.left.into_iter().filter(|piece| piece.physical.is_some()).collect();
             for other in rest {
                 let mut left = Vec::new();
-                for piece in pieces {
-                    table::parts_not_held(&self.set, &self.version(*other)?.table, piece, &mut left)?;
-                }
+                table::parts_not_held(&self.set, &self.version(*other)?.table, &pieces, &mut left)?;
                 pieces = left;
             }
             blocks += pieces.iter().map(|piece| u64::from(piece.blocks)).sum::<u64>();
@@ -164,9 +162,7 @@ impl Catalog {
                 continue;
             }
             let mut rest = Vec::new();
-            for piece in pieces.drain(..) {
-                table::parts_not_held(&self.set, &self.version(other)?.table, piece, &mut rest)?;
-            }
+            table::parts_not_held(&self.set, &self.version(other)?.table, pieces, &mut rest)?;
             *pieces = rest;
         }
         Ok(())

@@ -152,9 +152,7 @@ impl Versions {
             let version = self.at(id)?;
             if version.table.pointer.is_some() {
                 let mut rest = Vec::new();
-                for piece in pieces.drain(..) {
-                    table::parts_not_held(pages, &version.table, piece, &mut rest)?;
-                }
+                table::parts_not_held(pages, &version.table, pieces, &mut rest)?;
                 *pieces = rest;
             }
             if version.is_condemned() {

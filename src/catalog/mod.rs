@@ -244,12 +244,10 @@ impl Catalog {
     /// # Errors
     /// `NoSpace` if not even the reserve has a page left; `Corrupt` if a page cannot be read.
     pub fn seal(&mut self, out: &mut Vec<SealedPage>) -> Result<CatalogState> {
-        let heads: Vec<ObjectId> = self
-            .drives
-            .values()
-            .map(|drive| drive.head)
-            .filter(|head| self.versions.find(*head).is_some_and(Version::is_touched))
-            .collect();
+        // Whoever changes a histogram touches its version.
+        let is_changed_head = |id: &ObjectId| self.versions.find(*id).is_some_and(Version::is_touched);
+        let touched = self.touched.iter().filter(|(kind, _)| *kind == RecordKind::Version).map(|(_, id)| *id);
+        let heads: Vec<ObjectId> = touched.filter(is_changed_head).collect();
         for head in heads.into_iter().filter(|_| !canary::makes(Canary::HistogramForgotten)) {
             self.write_histogram(head)?;
         }

@@ -122,15 +122,12 @@ impl<P: Pages> Consumer<P> for Holders<'_> {
         self.space.free_page(page.pointer.page)
     }
 
-    fn entry(&mut self, pages: &P, key: u64, value: &Value) -> Result<()> {
+    fn entries(&mut self, pages: &P, gone: &[(u64, Value)]) -> Result<()> {
         if self.tree == Tree::Histogram {
             return Ok(());
         }
-        let piece = table::extent(key, value)?;
-        if piece.physical.is_none() {
-            return Ok(());
-        }
-        let mut rest = vec![piece];
+        let mut rest = gone.iter().map(|(key, value)| table::extent(*key, value)).collect::<Result<Vec<_>>>()?;
+        rest.retain(|piece| piece.physical.is_some());
         self.versions.keep_unheld(pages, self.id, &mut rest)?;
         for piece in rest {
             self.versions.release_blocks(pages, self.space, self.parent, piece)?;

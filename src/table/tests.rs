@@ -284,12 +284,23 @@ fn check_diff_cost(pages: &MemoryPages, left: &Root, right: &Root, height: u64) 
 }
 
 fn check_parts_not_held(pages: &MemoryPages, of: &Model, root: &Root, model: &Model) {
-    for piece in expected_extents(of) {
+    let pieces = expected_extents(of);
+    let mut all = Vec::new();
+    for piece in &pieces {
         let mut parts = Vec::new();
-        parts_not_held(pages, root, piece, &mut parts).unwrap();
-        let lost = single_blocks(&piece)
+        parts_not_held(pages, root, &[*piece], &mut parts).unwrap();
+        let lost = single_blocks(piece)
             .filter(|(key, (physical, _))| physical.is_some() && model.get(key).is_none_or(|(held, _)| held != physical));
         assert_eq!(parts, expected_extents(&lost.collect()), "parts of {piece:?}");
+        all.append(&mut parts);
+    }
+    // Of all at once, and of pieces far from each other.
+    for apart in [1, 3, 50] {
+        let some: Vec<Extent> = pieces.iter().copied().step_by(apart).collect();
+        let mut parts = Vec::new();
+        parts_not_held(pages, root, &some, &mut parts).unwrap();
+        let is_in = |part: &&Extent| some.iter().any(|piece| piece.logical <= part.logical && part.end() <= piece.end());
+        assert_eq!(parts.iter().collect::<Vec<_>>(), all.iter().filter(is_in).collect::<Vec<_>>(), "one of {apart}");
     }
 }
 

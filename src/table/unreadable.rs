@@ -112,8 +112,8 @@ impl Consumer<Clouded> for Keeps {
         Ok(())
     }
 
-    fn entry(&mut self, _: &Clouded, key: u64, value: &Value) -> Result<()> {
-        extent(key, value).map(drop)
+    fn entries(&mut self, _: &Clouded, gone: &[(u64, Value)]) -> Result<()> {
+        gone.iter().try_for_each(|(key, value)| extent(*key, value).map(drop))
     }
 }
 
@@ -161,7 +161,7 @@ proptest! {
             let _ = walk_born_after(&pages, &second, Epoch(1), at, |_| GOES_ON);
             let _ = diff(&pages, &first, &second, at, |_| GOES_ON);
             let piece = Extent { blocks: 3000, ..single(at.0, 5000, Epoch(1)) };
-            let _ = parts_not_held(&pages, &second, piece, &mut Vec::new());
+            let _ = parts_not_held(&pages, &second, &[piece, Extent { logical: piece.end(), ..piece }], &mut Vec::new());
             let _ = entries::holds_page(&pages, &second, PhysicalBlock(at.0 % 500), 0, at.0);
         }
         let mut root = second;

@@ -20,8 +20,8 @@ pub trait Consumer<P> {
     fn is_shared(&mut self, pages: &P, page: &Dropped) -> Result<bool>;
     /// The tree no longer holds the page, and nobody else does.
     fn free_page(&mut self, pages: &P, page: &Dropped) -> Result<()>;
-    /// The leaf entry is gone from the tree.
-    fn entry(&mut self, pages: &P, key: u64, value: &entry::Value) -> Result<()>;
+    /// Entries of one leaf, in order, are gone from the tree.
+    fn entries(&mut self, pages: &P, gone: &[(u64, entry::Value)]) -> Result<()>;
 }
 
 /// Removes entries from the left end of a tree of fixed entries, and all pages that get empty by it, until `budget` is used
@@ -54,17 +54,18 @@ fn consume_page<P: PagesMut>(
     let count = search::count::<Fixed>(read::<Fixed>(pages, pointer, level)?, level);
     let mut gone = 0;
     let mut first_child = None;
-    while gone < count && *budget > 0 {
+    if level == 0 {
         let page = read::<Fixed>(pages, pointer, level)?;
-        if level == 0 {
-            consumer.entry(pages, entry::key(page, gone), &entry::value(page, gone))?;
-            *budget -= 1;
-        } else {
-            let before = child(page, gone);
-            if let Some(rest) = consume_page(pages, before, level - 1, budget, consumer)? {
-                first_child = (rest != before).then_some(rest);
-                break;
-            }
+        gone = usize::try_from(*budget).map_or(count, |budget| budget.min(count));
+        let entries: Vec<_> = (0..gone).map(|index| (entry::key(page, index), entry::value(page, index))).collect();
+        consumer.entries(pages, &entries)?;
+        *budget -= gone as u64;
+    }
+    while level > 0 && gone < count && *budget > 0 {
+        let before = child(read::<Fixed>(pages, pointer, level)?, gone);
+        if let Some(rest) = consume_page(pages, before, level - 1, budget, consumer)? {
+            first_child = (rest != before).then_some(rest);
+            break;
         }
         gone += 1;
     }

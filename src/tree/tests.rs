@@ -273,8 +273,8 @@ impl Consumer<MemoryPages> for Recorded {
         Ok(())
     }
 
-    fn entry(&mut self, _: &MemoryPages, key: u64, _: &Value) -> Result<()> {
-        self.keys.push(key);
+    fn entries(&mut self, _: &MemoryPages, gone: &[(u64, Value)]) -> Result<()> {
+        self.keys.extend(gone.iter().map(|(key, _)| key));
         Ok(())
     }
 }
