@@ -204,7 +204,12 @@ impl Engine {
         make_certain(&*self.device, &committer.superblock).map_err(|error| self.poison(error))
     }
 
-    /// Waits until blocks may be overwritten where they lie: while the last commit counts only if they are as they were, a newer one is
+    /// Does a commit that is being written rely on blocks as they are? The caller holds the catalog's lock.
+    pub fn must_stay(&self, start: PhysicalBlock, blocks: u64) -> bool {
+        self.space.data_must_stay(start, blocks) && !canary::makes(Canary::ListedOverwritten)
+    }
+
+    /// Sees to it that blocks may be overwritten where they lie: while the last commit counts only if they are as they were, a newer one is
     /// needed. It has nothing to list, or other blocks.
     ///
     /// # Errors

@@ -375,7 +375,13 @@ impl Target for LiveTarget<'_> {
                 found.push((Lies::Hole, extent.logical.0 - at.0));
             }
             let piece = extent.part(at, range.end);
-            found.push((lies(head, &piece), u64::from(piece.blocks)));
+            let lies = match lies(head, &piece) {
+                Lies::Alone { start, settled } if self.engine.must_stay(start, u64::from(piece.blocks)) => {
+                    Lies::Listed { start, settled }
+                }
+                lies => lies,
+            };
+            found.push((lies, u64::from(piece.blocks)));
             at = piece.end();
         }
         if at < range.end {

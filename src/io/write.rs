@@ -26,6 +26,13 @@ pub enum Lies {
         /// Are their checksums evidence?
         settled: bool,
     },
+    /// Blocks that nobody else holds either, but that must stay as they are until a commit is done: it would have to be waited for.
+    Listed {
+        /// The first of them.
+        start: PhysicalBlock,
+        /// Are their checksums evidence?
+        settled: bool,
+    },
     /// Blocks that must stay as they are.
     Shared {
         /// The first of them.
@@ -233,6 +240,10 @@ impl<'a, T: Target> Work<'a, T> {
                     self.merge_edges(at..next, start, settled)?;
                     stretch.alone.push((at..next, start));
                 }
+                Lies::Listed { start, settled } => {
+                    self.merge_edges(at..next, start, settled)?;
+                    append(&mut stretch.redirected, Run { first: at, blocks });
+                }
                 _ => self.sort_out(at..next, lies, &mut stretch)?,
             }
             at = next;
@@ -240,7 +251,7 @@ impl<'a, T: Target> Work<'a, T> {
         Ok(stretch)
     }
 
-    /// Of a run that is overwritten where it lies, the first and the last block may keep some of their bytes: those must be right, for
+    /// Of a run that is the drive's alone, the first and the last block may keep some of their bytes: those must be right, for
     /// the new checksum will vouch for them.
     fn merge_edges(&mut self, range: Range<LogicalBlock>, start: PhysicalBlock, settled: bool) -> Result<()> {
         let last = LogicalBlock(range.end.0 - 1);

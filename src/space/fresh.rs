@@ -12,6 +12,7 @@ pub(super) struct Fresh {
     next: Listed,
     written: Listed,
     last: Listed,
+    is_writing: bool,
 }
 
 #[derive(Default)]
@@ -81,23 +82,33 @@ impl Fresh {
 
     /// A commit begins: the data that it may list; `None` if it must be made durable first.
     pub fn seal(&mut self) -> Option<Vec<(PhysicalBlock, u32)>> {
+        self.is_writing = true;
         self.written = std::mem::take(&mut self.next);
         (!self.written.must_be_durable).then(|| self.written.runs.clone())
     }
 
     /// The commit that was sealed is durable, and lists its data or does not.
     pub fn committed(&mut self, is_listed: bool) {
-        self.last = std::mem::take(&mut self.written);
-        if !is_listed {
-            self.last = Listed::default();
-        }
+        self.is_writing = false;
+        let written = std::mem::take(&mut self.written);
+        self.last = if is_listed { written } else { Listed::default() };
     }
 
-    /// Somebody wants to overwrite blocks where they lie. False if he must wait for a commit.
+    /// Is there anything that must stay, or that the next commit may list?
+    pub fn lists_any(&self) -> bool {
+        [&self.next, &self.written, &self.last].into_iter().any(|listed| !listed.runs.is_empty())
+    }
+
+    /// May somebody overwrite these blocks where they lie? The next commit cannot list them any more then.
     pub fn may_change(&mut self, start: PhysicalBlock, blocks: u64) -> bool {
         if self.next.touches(start, blocks) {
             self.next.give_up();
         }
         !self.written.touches(start, blocks) && !self.last.touches(start, blocks)
+    }
+
+    /// Would he have to wait until a commit is done that is being written?
+    pub fn must_stay(&mut self, start: PhysicalBlock, blocks: u64) -> bool {
+        !self.may_change(start, blocks) && self.is_writing
     }
 }

@@ -10,7 +10,7 @@ use crate::format::group::{
     GROUP_PLACES, Group, GroupKind, GroupRecord, HEADER_BLOCKS_USED, Place, STORE_BLOCKS_MAX, are_places, place_of,
 };
 use crate::format::page::{self, Page, PageKind, Root};
-use crate::sync::Mutex;
+use crate::sync::{AtomicBool, Mutex, Ordering};
 use crate::tree::entries;
 use crate::tree::working_set::{PageHash, VerifiedPages, WorkingSet, mapped_page};
 use crate::units::{BLOCK_BYTES, Generation, PhysicalBlock};
@@ -43,6 +43,8 @@ const SECURE_PLACES: u32 = 1024;
 pub struct Space {
     pub(super) inner: Mutex<Inner>,
     pub(super) proven: Proven,
+    /// A commit relies on data as it is, or the next one may. False only if none does; so most overwrites need not ask.
+    pub(super) lists_data: AtomicBool,
 }
 
 /// Where the store's space went, in blocks.
@@ -157,7 +159,7 @@ impl Space {
             // Group 0 is whole in every store; the last one, which may be cut off, is left to data.
             inner.open_window(GroupKind::Tree, None)?;
         }
-        Ok(Self { inner: Mutex::new(inner), proven: Proven::new() })
+        Ok(Self { inner: Mutex::new(inner), proven: Proven::new(), lists_data: AtomicBool::new(false) })
     }
 
     /// Takes up to `most` blocks for data that lie side by side. Until they are used, or given back, nobody else gets them, but no
@@ -181,18 +183,26 @@ impl Space {
         state.set_used(place, count);
         inner.data_blocks += u64::from(count);
         inner.fresh_data.add(start, count);
+        self.lists_data.store(inner.fresh_data.lists_any(), Ordering::Release);
         Ok(())
     }
 
-    /// Somebody wants to overwrite blocks of data where they lie. False if a commit must come first: what the last one, or the one that is
-    /// being written, lists must stay as it is.
+    /// May blocks of data be overwritten where they lie? Not if the last commit, or the one that is being written, relies on them; then a
+    /// commit must come first. The next one will not.
     pub fn may_change_data(&self, start: PhysicalBlock, blocks: u64) -> bool {
-        self.inner.lock().fresh_data.may_change(start, blocks)
+        !self.lists_data.load(Ordering::Acquire) || self.inner.lock().fresh_data.may_change(start, blocks)
+    }
+
+    /// Is a commit being written, and relies it, or the last one, on these blocks of data? If none is, the next one will not.
+    pub fn data_must_stay(&self, start: PhysicalBlock, blocks: u64) -> bool {
+        self.lists_data.load(Ordering::Acquire) && self.inner.lock().fresh_data.must_stay(start, blocks)
     }
 
     /// The commit with which the store was opened counts only with these.
     pub fn last_commit_lists(&self, runs: impl Iterator<Item = (PhysicalBlock, u32)>) {
-        self.inner.lock().fresh_data = Fresh::listed(runs);
+        let mut inner = self.inner.lock();
+        inner.fresh_data = Fresh::listed(runs);
+        self.lists_data.store(inner.fresh_data.lists_any(), Ordering::Release);
     }
 
     /// Blocks that were taken are not needed.

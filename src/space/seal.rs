@@ -6,6 +6,7 @@ use crate::canary::{self, Canary};
 use crate::error::Result;
 use crate::format::group::{CHECKSUM_PAGES, Group};
 use crate::format::page::{self, Page, PageKind, PagePointer};
+use crate::sync::Ordering;
 use crate::tree::working_set::SealedPage;
 use crate::tree::{Pages, PagesMut, entries};
 use crate::units::{Epoch, Generation, PhysicalBlock};
@@ -35,6 +36,7 @@ impl Space {
     pub fn committed(&self, generation: Generation, lists_data: bool) {
         let mut inner = self.inner.lock();
         inner.fresh_data.committed(lists_data);
+        self.lists_data.store(inner.fresh_data.lists_any(), Ordering::Release);
         inner.set.committed(generation);
         inner.checksums_sealed.clear();
         if inner.groups.len() > REMEMBERED_MAX {

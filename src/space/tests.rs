@@ -48,7 +48,7 @@ impl Bench {
         for (at, page) in pages {
             self.device.write_at(&page[..], at.offset()).unwrap();
         }
-        self.space.committed(generation);
+        self.space.committed(generation, false);
         generation
     }
 

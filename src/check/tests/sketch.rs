@@ -116,6 +116,7 @@ impl Sketch {
             scrub_next: PhysicalBlock(0),
             catalog: Root::EMPTY,
             groups: Root::EMPTY,
+            commit_record: None,
         };
         let record = |kind, checksum_present| GroupRecord {
             kind,
