@@ -43,10 +43,11 @@ pub fn benches(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A snapshot whose first blocks the drive has overwritten since.
+/// A snapshot whose first blocks the drive has overwritten since. That is committed: whoever deletes it commits nothing else.
 fn overwritten_after_a_snapshot(drive: &Drive, blocks: u64) -> floe::Snapshot {
     let snapshot = freeze(drive);
     fill(drive, blocks * BLOCK);
+    drive.flush().expect("a flush");
     snapshot
 }
 
@@ -58,6 +59,7 @@ fn scattered(store: &Store, drive: &Drive) -> std::time::Duration {
     for index in 0..SCATTERED {
         drive.write_at(bytes.next(), index * 41 * BLOCK).expect("a write");
     }
+    drive.flush().expect("a flush");
     snapshot.delete().expect("a deletion");
     drop(snapshot);
     timed(|| reclaim_all(store)).1

@@ -5,10 +5,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use criterion::Criterion;
-use floe::DriveOptions;
-use floe::Store;
+use floe::{DriveOptions, Store};
 
-use crate::setup::{BLOCK, Dice, GIB, directory, file_store, freeze_often, written_drive};
+use crate::setup::{BLOCK, Dice, Fresh, GIB, directory, file_store, freeze_often, written_drive};
 
 const BLOCKS: u64 = 1 << 14;
 const STORE: &str = "reopened.floe";
@@ -66,7 +65,7 @@ pub fn benches(criterion: &mut Criterion) {
 
 /// With bus errors caught and without.
 fn guards(criterion: &mut Criterion, path: &Path) {
-    let bytes = [9; BLOCK as usize];
+    let (mut block, mut part) = (Fresh::new(BLOCK), Fresh::new(512));
     let mut group = criterion.benchmark_group("open and close, a file");
     for (name, caught) in [("bus errors caught", true), ("bus errors not caught", false)] {
         group.bench_function(name, |bencher| {
@@ -78,10 +77,10 @@ fn guards(criterion: &mut Criterion, path: &Path) {
     for (name, caught) in [("bus errors caught", true), ("bus errors not caught", false)] {
         let store = Store::options().catch_bus_errors(caught).open(path).expect("a store");
         let drive = store.create_drive(DriveOptions::new(GIB)).expect("a drive");
-        drive.write_at(&bytes, 0).expect("a write");
+        drive.write_at(block.next(), 0).expect("a write");
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
-                drive.write_at(&bytes[..512], 0).expect("a write");
+                drive.write_at(part.next(), 0).expect("a write");
                 drive.flush().expect("a flush");
             });
         });

@@ -51,7 +51,7 @@ pub fn benches(criterion: &mut Criterion) {
         bencher.iter_custom(|rounds| {
             let mut time = Duration::ZERO;
             for _ in 0..rounds {
-                if writes % 1000 == 0 {
+                if writes.is_multiple_of(1000) {
                     kept.replace(freeze(&drive)).into_iter().for_each(|old| forget(&store, old));
                 }
                 writes += 1;
@@ -83,7 +83,7 @@ impl<'a> Passes<'a> {
     fn times(&mut self, rounds: u64, mut what: impl FnMut(&Drive, u64) -> floe::Result<()>) -> Duration {
         let mut time = Duration::ZERO;
         for _ in 0..rounds {
-            if self.next % self.blocks.len() == 0 {
+            if self.next.is_multiple_of(self.blocks.len()) {
                 self.kept.take().into_iter().for_each(|old| forget(self.store, old));
                 self.kept = Some(freeze(self.drive));
             }

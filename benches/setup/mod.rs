@@ -28,7 +28,7 @@ pub fn directory() -> PathBuf {
 /// Whether the files are on tmpfs, where no disk is waited for and nothing can be out of the cache.
 pub fn is_in_memory() -> bool {
     const TMPFS_MAGIC: i128 = 0x0102_1994;
-    i128::from(rustix::fs::statfs(&directory()).expect("a file system").f_type) == TMPFS_MAGIC
+    i128::from(rustix::fs::statfs(directory()).expect("a file system").f_type) == TMPFS_MAGIC
 }
 
 /// A store without a disk under it: what remains is the engine's own work.
@@ -61,14 +61,23 @@ pub fn file_store(name: &str, bytes: u64) -> Store {
 
 /// A plain file of `blocks` written blocks.
 pub fn plain_file(name: &str, blocks: u64) -> File {
+    plain_file_by(MIB, name, blocks)
+}
+
+/// The same, written so many bytes at a time.
+pub fn plain_file_by(piece: u64, name: &str, blocks: u64) -> File {
     let path = directory().join(name);
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path).expect("a plain file");
-    let mut chunk = Fresh::new(MIB);
-    for start in (0..blocks * BLOCK).step_by(MIB as usize) {
-        file.write_all_at(chunk.next(), start).expect("room for a plain file");
-    }
+    in_pieces(piece, blocks, |bytes, at| file.write_all_at(bytes, at).expect("room for a plain file"));
     file.sync_data().expect("a sync");
     file
+}
+
+fn in_pieces(piece: u64, blocks: u64, write_at: impl Fn(&[u8], u64)) {
+    let mut bytes = Fresh::new(piece);
+    for start in (0..blocks * BLOCK).step_by(piece as usize) {
+        write_at(bytes.next(), start);
+    }
 }
 
 /// Numbers without a pattern, the same in every run.
@@ -112,17 +121,14 @@ pub fn fill(drive: &Drive, bytes: u64) {
 /// A drive of `blocks` blocks, written in order.
 pub fn written_drive(store: &Store, blocks: u64) -> Drive {
     let drive = store.create_drive(DriveOptions::new(blocks * BLOCK).name("written")).expect("a drive");
-    write_all(&drive, blocks);
-    drive.flush().expect("a flush");
+    write_all_by(MIB, &drive, blocks);
     drive
 }
 
-/// Writes the first `blocks` blocks of a drive in order.
-pub fn write_all(drive: &Drive, blocks: u64) {
-    let mut chunk = Fresh::new(MIB);
-    for start in (0..blocks * BLOCK).step_by(MIB as usize) {
-        drive.write_at(chunk.next(), start).expect("a write");
-    }
+/// Writes the first `blocks` blocks of a drive in order, so many bytes at a time.
+pub fn write_all_by(piece: u64, drive: &Drive, blocks: u64) {
+    in_pieces(piece, blocks, |bytes, at| drive.write_at(bytes, at).expect("a write"));
+    drive.flush().expect("a flush");
 }
 
 /// A snapshot without a name, as every benchmark takes it.

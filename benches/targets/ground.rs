@@ -3,13 +3,17 @@
 //! On a plain file for each drive, written once from end to end, and one store. Its space was written and freed before: a store that
 //! has lived a while writes where something was, and the file system is quicker there than where nothing was ever written. Rows about
 //! fresh space say so.
+//!
+//! What is measured depends on how the files came into the page cache: 1 MiB at a time leaves large folios, in which a random write of
+//! 4 KiB is several times slower to sync. So all files of a comparison are written the same way, with pieces as large as the reads and
+//! writes that follow, and rows that drop the cache come last.
 
 use std::fs::{File, OpenOptions};
 use std::path::PathBuf;
 
-use floe::{Drive, Snapshot, Store};
+use floe::{Drive, DriveOptions, Snapshot, Store};
 
-use crate::setup::{BLOCK, Dice, GIB, directory, file_store, forget, freeze, freeze_often, plain_file, write_all, written_drive};
+use crate::setup::{BLOCK, Dice, GIB, directory, file_store, forget, freeze, freeze_often, plain_file_by, write_all_by};
 
 /// Of each drive and plain file.
 pub const BLOCKS: u64 = GIB / BLOCK;
@@ -29,18 +33,20 @@ pub struct Ground {
 }
 
 impl Ground {
-    /// Writes the files.
-    pub fn build() {
+    /// Writes the files, so many bytes at a time.
+    pub fn build(piece: u64) {
         eprintln!("writing 6 GiB to {}", directory().display());
         for name in PLAIN {
-            plain_file(name, BLOCKS);
+            plain_file_by(piece, name, BLOCKS);
         }
         let store = file_store(STORE, 16 * GIB);
-        let drive = written_drive(&store, BLOCKS);
-        drive.rename("drive").expect("a name");
-        let deep = written_drive(&store, BLOCKS);
-        deep.rename("deep").expect("a name");
-        age(&store, &deep);
+        let new = |name| {
+            let drive = store.create_drive(DriveOptions::new(GIB).name(name)).expect("a drive");
+            write_all_by(piece, &drive, BLOCKS);
+            drive
+        };
+        let (_drive, deep) = (new("drive"), new("deep"));
+        age(piece, &store, &deep);
         freeze_often(&deep, &mut Dice(9), BLOCKS, 1000);
         store.close().expect("a clean end");
     }
@@ -78,11 +84,10 @@ fn named(store: &Store, name: &str) -> Drive {
 }
 
 /// Writes space of twice the drive's size and frees it.
-fn age(store: &Store, drive: &Drive) {
+fn age(piece: u64, store: &Store, drive: &Drive) {
     for _ in 0..2 {
         let before = freeze(drive);
-        write_all(drive, BLOCKS);
-        drive.flush().expect("a flush");
+        write_all_by(piece, drive, BLOCKS);
         forget(store, before);
     }
     store.flush().expect("a flush");

@@ -37,11 +37,21 @@ fn main() {
     }
     let mut table = Table::new(rounds, words);
     without_disk::rows(&mut table);
-    Ground::build();
-    cold::rows(&mut table);
+
+    Ground::build(setup::MIB);
     let ground = Ground::open();
-    // Reads first, while the drive lies in order; what writes at random comes after.
+    writes::rows_in_order(&mut table, &ground);
+    ground.clear();
+
+    Ground::build(setup::MIB);
+    let ground = Ground::open();
     reads::rows(&mut table, &ground);
+    drop(ground);
+    cold::rows(&mut table);
+    Ground::open().clear();
+
+    Ground::build(setup::BLOCK);
+    let ground = Ground::open();
     writes::rows(&mut table, &ground);
     durable::rows(&mut table, &ground);
     threads::rows(&mut table, &ground);

@@ -158,7 +158,7 @@ impl Row<'_> {
         let mut times = vec![Vec::with_capacity(self.turns); count];
         for turn in 0..self.turns {
             for place in 0..count {
-                let index = if (round + turn) % 2 == 0 { place } else { count - 1 - place };
+                let index = if (round + turn).is_multiple_of(2) { place } else { count - 1 - place };
                 times[index].push((self.contestants[index].turn)());
             }
         }

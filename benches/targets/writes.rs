@@ -3,19 +3,20 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use floe::Drive;
+use floe::{Drive, DriveOptions};
 
 use crate::ground::{BLOCKS, Ground, Refreeze};
 use crate::load::{Fill, in_order, plain_writes, timed, writes};
 use crate::race::{Contestant, Row, Table, Target, Turn};
-use crate::setup::{Fresh, GIB, MIB, directory, file_store, freeze, is_in_memory, write_all, written_drive};
+use crate::setup::{BLOCK, Fresh, GIB, MIB, directory, file_store, freeze, is_in_memory, write_all_by};
 
 const WRITES: u32 = 20_000;
 const MEBIBYTES: u32 = 256;
 const FRESH: &str = "targets-fresh.floe";
 
-pub fn rows(table: &mut Table, ground: &Ground) {
-    let Ground { files: [file, _], store, drive, deep, .. } = ground;
+/// 1 MiB at a time.
+pub fn rows_in_order(table: &mut Table, ground: &Ground) {
+    let Ground { files: [file, _], store, drive, .. } = ground;
     let name = "1 MiB sequential write, unshared, synced at the end";
     table.row(Row::new(name, Target::SpeedMin(1.0), [plain_in_order(file), drive_in_order(drive)]).operations(MEBIBYTES));
     let mut frozen = Refreeze::new(store, drive);
@@ -24,8 +25,11 @@ pub fn rows(table: &mut Table, ground: &Ground) {
         Row::new(name, Target::SpeedMin(1.0), [plain_in_order(file), drive_in_order(drive).before(|| frozen.again())])
             .operations(MEBIBYTES),
     );
-    drop(frozen);
+}
 
+/// 4 KiB at random.
+pub fn rows(table: &mut Table, ground: &Ground) {
+    let Ground { files: [file, _], store, drive, deep, .. } = ground;
     let plain = || plain_writes(file, WRITES, 41);
     let name = "4 KiB overwrite, unshared, synced at the end";
     table.row(Row::new(name, Target::SpeedMin(0.9), [plain(), writes(drive, WRITES, 41)]).operations(WRITES));
@@ -35,7 +39,7 @@ pub fn rows(table: &mut Table, ground: &Ground) {
     let shallow = writes(drive, WRITES, 42).before(|| frozen.again());
     table.row(Row::new(name, Target::SpeedMin(least), [plain(), shallow]).operations(WRITES));
     // Its blocks shall be its own, as the other's are: then both give back as much as they take.
-    write_all(deep, BLOCKS);
+    write_all_by(BLOCK, deep, BLOCKS);
     let mut deep_frozen = Refreeze::new(store, deep);
     let name = "4 KiB first overwrite after a snapshot: under 1,000 snapshots beside one";
     let shallow = writes(drive, WRITES, 43).before(|| frozen.again());
@@ -57,7 +61,8 @@ pub fn rows_in_fresh_space(table: &mut Table, ground: &Ground) {
         return;
     }
     let store = file_store(FRESH, 16 * GIB);
-    let drive = written_drive(&store, BLOCKS);
+    let drive = store.create_drive(DriveOptions::new(GIB)).expect("a drive");
+    write_all_by(BLOCK, &drive, BLOCKS);
     let first = writes(&drive, WRITES, 44).before(|| drop(freeze(&drive)));
     table.row(Row::new(name, Target::None, [plain_writes(&ground.files[0], WRITES, 44), first]).operations(WRITES));
     store.close().expect("a clean end");
