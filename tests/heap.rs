@@ -1,45 +1,23 @@
 //! Does the engine's memory stay the same, however much a drive maps?
 //!
 //! This binary counts what it allocates, and so has one test only.
-#![allow(unsafe_code)]
 
-use std::alloc::{GlobalAlloc, Layout, System};
+mod counting;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use floe::{DriveOptions, MemoryDevice, SnapshotOptions, Store};
 
-struct Counting;
-
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: everything is done by the system's allocator; this only counts.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let live = LIVE.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        PEAK.fetch_max(live, Ordering::Relaxed);
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: counting::Counting = counting::Counting;
 
 const BLOCK: u64 = 4096;
 const DIRTY_BYTES_MAX: usize = 1 << 20;
 
 /// Heap in use with an open store of `extents` extents and a snapshot of them, and the most that it took to write them.
 fn heap_with(extents: u64) -> (usize, usize) {
-    let before = LIVE.load(Ordering::Relaxed);
-    PEAK.store(before, Ordering::Relaxed);
+    counting::forget_peak();
+    let before = counting::live();
     let device = Arc::new(MemoryDevice::new(8 << 30).unwrap());
     let store = Store::options().dirty_bytes_max(DIRTY_BYTES_MAX).create_on(device).unwrap();
     let drive = store.create_drive(DriveOptions::new(16 << 40)).unwrap();
@@ -48,8 +26,7 @@ fn heap_with(extents: u64) -> (usize, usize) {
     }
     let snapshot = drive.snapshot(SnapshotOptions::default()).unwrap();
     assert_eq!(snapshot.referenced_size().unwrap(), extents * BLOCK);
-    let open = LIVE.load(Ordering::Relaxed) - before;
-    (open, PEAK.load(Ordering::Relaxed) - before)
+    (counting::live() - before, counting::peak() - before)
 }
 
 #[test]

@@ -244,8 +244,10 @@ impl Catalog {
     /// # Errors
     /// `NoSpace` if not even the reserve has a page left; `Corrupt` if a page cannot be read.
     pub fn seal(&mut self, out: &mut Vec<SealedPage>) -> Result<CatalogState> {
-        // Whoever changes a histogram touches its version.
-        let is_changed_head = |id: &ObjectId| self.versions.find(*id).is_some_and(Version::is_touched);
+        // Whoever changes a head's histogram touches its version. That of a deleted one counts nothing any more.
+        let is_changed_head = |id: &ObjectId| {
+            self.versions.find(*id).is_some_and(|version| version.state == VersionState::Head && version.is_touched())
+        };
         let touched = self.touched.iter().filter(|(kind, _)| *kind == RecordKind::Version).map(|(_, id)| *id);
         let heads: Vec<ObjectId> = touched.filter(is_changed_head).collect();
         for head in heads.into_iter().filter(|_| !canary::makes(Canary::HistogramForgotten)) {

@@ -22,6 +22,7 @@ pub const FEATURES_REQUIRED: usize = 24;
 /// The required feature of a store with notes.
 #[allow(dead_code)] // For the test of refusals.
 pub const FEATURE_NOTES: u64 = 1;
+pub const FEATURE_COMMIT_RECORD: u64 = 2;
 pub const GENERATION: usize = 48;
 const SEED: usize = 80;
 const CATALOG: usize = 104;
