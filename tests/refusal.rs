@@ -16,7 +16,10 @@ use std::process::{Child, Command, Stdio};
 use floe::{DriveOptions, Error, ErrorKind, Snapshot, SnapshotOptions, Store, StoreOptions, Uuid};
 use tempfile::TempDir;
 
-use stranger::{FEATURE_COMMIT_RECORD, FEATURE_NOTES, FEATURES_OPTIONAL, FEATURES_REQUIRED, GENERATION, PAGE, Picture, Use, VERSION, u32_at, u64_at};
+use stranger::{
+    FEATURE_COMMIT_RECORD, FEATURE_NOTES, FEATURES_OPTIONAL, FEATURES_REQUIRED, GENERATION, PAGE, Picture, Use, VERSION, u32_at,
+    u64_at,
+};
 
 const BLOCK: u64 = 4096;
 /// No other drive of [`furnished`] has this size.

@@ -5,9 +5,9 @@ use crate::commit::{Batch, make_certain, write_batch, write_superblock};
 use crate::device::look_at_pages_once;
 use crate::error::{DeviceContext, Result};
 use crate::format::commit_record::DataRun;
+use crate::format::record::ObjectId;
 use crate::format::superblock::{FEATURE_NOTES, Superblock};
 use crate::sync::Ordering;
-use crate::format::record::ObjectId;
 use crate::units::PhysicalBlock;
 
 use super::Engine;

@@ -3,8 +3,8 @@
 //! Magic, version and checksum stand at places that no later version may move, so that every version can tell a newer
 //! store from a foreign file and from a damaged one.
 
-use super::commit_record::{self, CommitRecord};
 use super::codec::{U48_END, put_u32, put_u48, put_u64, u8_at, u32_at, u48_at, u64_at};
+use super::commit_record::{self, CommitRecord};
 use super::page::{LEVEL_MAX, Page, PagePointer, Root};
 use super::record::OBJECTS_END;
 use crate::units::{BLOCK_LEN, Epoch, Generation, PhysicalBlock};

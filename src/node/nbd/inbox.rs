@@ -54,6 +54,18 @@ impl Inbox {
     /// # Errors
     /// If the connection is broken.
     pub fn fill(&mut self, wire: &dyn Wire, most: usize) -> io::Result<Filled> {
+        self.fill_by(|room| wire.receive(room), most)
+    }
+
+    /// The same without waiting.
+    ///
+    /// # Errors
+    /// If the connection is broken.
+    pub fn fill_at_once(&mut self, wire: &dyn Wire, most: usize) -> io::Result<Filled> {
+        self.fill_by(|room| wire.receive_at_once(room), most)
+    }
+
+    fn fill_by(&mut self, receive: impl FnOnce(&mut [u8]) -> io::Result<usize>, most: usize) -> io::Result<Filled> {
         if self.start > 0 && self.end > INBOX_BYTES / 2 {
             self.bytes.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
@@ -61,7 +73,7 @@ impl Inbox {
         let end = INBOX_BYTES.min(self.end + most);
         let room = &mut self.bytes[self.end..end];
         assert!(!room.is_empty(), "whoever waits for more than fits must take it in pieces");
-        let filled = received(wire.receive(room))?;
+        let filled = received(receive(room))?;
         if let (Filled::More, count) = filled {
             self.end += count;
         }

@@ -12,6 +12,7 @@ mod inbox;
 mod limits;
 mod listener;
 mod pace;
+mod patience;
 mod perform;
 pub mod protocol;
 mod server;

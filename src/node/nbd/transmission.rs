@@ -12,6 +12,7 @@ use super::figures::Set;
 use super::inbox::{Filled, INBOX_BYTES, Inbox, received};
 use super::limits::Limits;
 use super::pace::Pace;
+use super::patience::{PATIENCE, Patience};
 use super::perform::{Session, perform};
 use super::protocol::PAYLOAD_BYTES_MAX;
 use super::protocol::errno::Errno;
@@ -107,7 +108,14 @@ pub fn serve(wire: &dyn Wire, session: &Session, inbox: &mut Inbox, limits: &Lim
     };
     thread::scope(|scope| {
         let _closing = Closing(&shared);
-        let mut reader = Reader { shared: &shared, scope, inbox, output: Output::default(), at_once: INBOX_BYTES };
+        let mut reader = Reader {
+            shared: &shared,
+            scope,
+            inbox,
+            output: Output::default(),
+            at_once: INBOX_BYTES,
+            patience: Patience::default(),
+        };
         let result = reader.run();
         // What was asked before the end, good or bad, is answered.
         result.and(reader.send())
@@ -149,6 +157,7 @@ struct Reader<'scope, 'env, 'a> {
     output: Output,
     /// Bytes that are received when no request is there yet: fewer while payloads are long, so that most of each comes in where it stays.
     at_once: usize,
+    patience: Patience,
 }
 
 impl<'a> Reader<'_, '_, 'a> {
@@ -253,12 +262,34 @@ impl<'a> Reader<'_, '_, 'a> {
         Ok(())
     }
 
+    /// Looks for more for a while without sleeping, if the last requests came soon enough for that to be worth it.
+    fn fill_soon(&mut self, most: usize) -> Result<Filled, Ended> {
+        if !self.patience.is_worth_it() || self.shared.in_flight.load(Ordering::Relaxed) > 0 {
+            return Ok(Filled::Nothing);
+        }
+        let begun = Instant::now();
+        loop {
+            let filled = self.inbox.fill_at_once(self.shared.wire, most)?;
+            if filled != Filled::Nothing || begun.elapsed() > PATIENCE {
+                self.patience.looked(filled != Filled::Nothing);
+                return Ok(filled);
+            }
+            // The client may want this very processor.
+            thread::yield_now();
+        }
+    }
+
     /// Sends what is ready and waits for more; false at the end, if it comes between requests.
     fn fill(&mut self, what: &str) -> Result<bool, Ended> {
         self.send()?;
+        let mut filled = self.fill_soon(self.at_once)?;
         let begun = Instant::now();
         loop {
-            match self.inbox.fill(self.shared.wire, self.at_once)? {
+            if filled == Filled::Nothing {
+                filled = self.inbox.fill(self.shared.wire, self.at_once)?;
+                self.patience.waited(begun.elapsed());
+            }
+            match std::mem::replace(&mut filled, Filled::Nothing) {
                 Filled::More => return Ok(true),
                 Filled::End if self.inbox.is_empty() => return Ok(false),
                 Filled::End => return Err(left_in(what)),
@@ -272,9 +303,13 @@ impl<'a> Reader<'_, '_, 'a> {
     /// As [`Reader::fill`], in the middle of a request.
     fn fill_more(&mut self) -> Result<(), Ended> {
         self.send()?;
+        let mut filled = self.fill_soon(INBOX_BYTES)?;
         let begun = Instant::now();
         loop {
-            match self.inbox.fill(self.shared.wire, INBOX_BYTES)? {
+            if filled == Filled::Nothing {
+                filled = self.inbox.fill(self.shared.wire, INBOX_BYTES)?;
+            }
+            match std::mem::replace(&mut filled, Filled::Nothing) {
                 Filled::More => return Ok(()),
                 Filled::End => return Err(left_in("a request")),
                 Filled::Nothing => self.check_stall(begun)?,

@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -16,6 +17,13 @@ pub trait Wire: Send + Sync {
     /// # Errors
     /// If the connection is broken.
     fn receive(&self, into: &mut [u8]) -> io::Result<usize>;
+    /// The same without waiting: `WouldBlock` if nothing is there, or if it cannot be told.
+    ///
+    /// # Errors
+    /// As [`Wire::receive`].
+    fn receive_at_once(&self, _into: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
     /// Sends all bytes.
     ///
     /// # Errors
@@ -36,6 +44,10 @@ impl Wire for UnixStream {
         receive(self, into)
     }
 
+    fn receive_at_once(&self, into: &mut [u8]) -> io::Result<usize> {
+        receive_at_once(self, into)
+    }
+
     fn send(&self, bytes: &[u8]) -> io::Result<()> {
         send(self, bytes)
     }
@@ -53,6 +65,10 @@ impl Wire for UnixStream {
 impl Wire for TcpStream {
     fn receive(&self, into: &mut [u8]) -> io::Result<usize> {
         receive(self, into)
+    }
+
+    fn receive_at_once(&self, into: &mut [u8]) -> io::Result<usize> {
+        receive_at_once(self, into)
     }
 
     fn send(&self, bytes: &[u8]) -> io::Result<()> {
@@ -98,6 +114,11 @@ impl Wire for Stoppable {
         // One thread receives, so nobody counts in between.
         self.rest.fetch_sub(count, Ordering::Relaxed);
         Ok(count)
+    }
+
+    fn receive_at_once(&self, into: &mut [u8]) -> io::Result<usize> {
+        // Who has been told to stop takes his time.
+        if self.stopped.load(Ordering::Relaxed) { Err(io::ErrorKind::WouldBlock.into()) } else { self.wire.receive_at_once(into) }
     }
 
     fn send(&self, bytes: &[u8]) -> io::Result<()> {
@@ -157,4 +178,8 @@ fn receive(mut from: impl Read, into: &mut [u8]) -> io::Result<usize> {
             result => return result,
         }
     }
+}
+
+fn receive_at_once(from: impl AsFd, into: &mut [u8]) -> io::Result<usize> {
+    Ok(rustix::net::recv(from, into, rustix::net::RecvFlags::DONTWAIT)?.0)
 }
