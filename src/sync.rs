@@ -9,12 +9,24 @@ mod shuttle;
 pub use std::sync::atomic::Ordering;
 
 #[cfg(not(shuttle))]
-pub use parking_lot::{Condvar, Mutex, RwLock, RwLockReadGuard};
+pub use parking_lot::{Condvar, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 #[cfg(not(shuttle))]
 pub use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
 #[cfg(shuttle)]
-pub use self::shuttle::{AtomicBool, AtomicU64, AtomicUsize, Condvar, Mutex, RwLock, RwLockReadGuard};
+pub use self::shuttle::{AtomicBool, AtomicU64, AtomicUsize, Condvar, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// Lets go of a lock, to whoever waits for it: somebody who takes it again and again would otherwise be first each time.
+#[cfg(not(shuttle))]
+pub fn hand_over<T>(guard: RwLockWriteGuard<'_, T>) {
+    RwLockWriteGuard::unlock_fair(guard);
+}
+
+/// Lets go of a lock: who is next is for the schedule to say.
+#[cfg(shuttle)]
+pub fn hand_over<T>(guard: RwLockWriteGuard<'_, T>) {
+    drop(guard);
+}
 
 /// What no schedule is built on: the memory map, which is one step whoever looks, and a cache that may forget.
 pub mod plain {

@@ -273,7 +273,7 @@ impl Engine {
             return Ok(ReclaimStep { done: true, ..ReclaimStep::default() });
         }
         let step = || {
-            self.change(|catalog| {
+            self.change_in_turn(|catalog| {
                 catalog.require_pages(SHRINK_PAGES, Purpose::Shrink)?;
                 catalog.reclaim(budget)
             })

@@ -32,7 +32,7 @@ use crate::device::{Device, look_at_pages, look_at_pages_once};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::record::ObjectId;
 use crate::space::Space;
-use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, RwLock, RwLockReadGuard};
+use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, RwLock, RwLockReadGuard, RwLockWriteGuard, hand_over};
 
 use durable::Committer;
 use overwrites::Overwrites;
@@ -152,10 +152,26 @@ impl Engine {
     /// Changes the catalog. An error that is found only in the middle of a change poisons the store: reopening leads back
     /// to the last commit.
     pub fn change<T>(&self, change: impl FnOnce(&mut Catalog) -> Result<T>) -> Result<T> {
+        self.change_then(change, |catalog| drop(catalog))
+    }
+
+    /// The same of one of many changes that follow each other: whoever waits for the catalog gets it in between.
+    ///
+    /// # Errors
+    /// As [`Engine::change`].
+    pub fn change_in_turn<T>(&self, change: impl FnOnce(&mut Catalog) -> Result<T>) -> Result<T> {
+        self.change_then(change, hand_over)
+    }
+
+    fn change_then<T>(
+        &self,
+        change: impl FnOnce(&mut Catalog) -> Result<T>,
+        let_go: impl FnOnce(RwLockWriteGuard<'_, Catalog>),
+    ) -> Result<T> {
         self.check_poison()?;
         let mut catalog = self.catalog.write();
         let changed = look_at_pages_once(&*self.device, || change(&mut catalog));
-        drop(catalog);
+        let_go(catalog);
         changed.map_err(|error| if error.changed_nothing() && !self.space.broke_promise() { error } else { self.poison(error) })
     }
 
