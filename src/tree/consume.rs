@@ -60,14 +60,15 @@ fn consume_page<P: PagesMut>(
         let entries: Vec<_> = (0..gone).map(|index| (entry::key(page, index), entry::value(page, index))).collect();
         consumer.entries(pages, &entries)?;
         *budget -= gone as u64;
-    }
-    while level > 0 && gone < count && *budget > 0 {
-        let before = child(read::<Fixed>(pages, pointer, level)?, gone);
-        if let Some(rest) = consume_page(pages, before, level - 1, budget, consumer)? {
-            first_child = (rest != before).then_some(rest);
-            break;
+    } else {
+        while gone < count && *budget > 0 {
+            let before = child(read::<Fixed>(pages, pointer, level)?, gone);
+            if let Some(rest) = consume_page(pages, before, level - 1, budget, consumer)? {
+                first_child = (rest != before).then_some(rest);
+                break;
+            }
+            gone += 1;
         }
-        gone += 1;
     }
     if gone == count {
         consumer.free_page(pages, &old)?;
