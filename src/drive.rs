@@ -320,8 +320,7 @@ impl Drive {
         let new = [options.freeze(self.id)];
         let result = self.engine.writable().and_then(|_life| {
             let ids = self.engine.with_space(|| {
-                let _gate = self.locks.gate.write();
-                self.engine.before_freeze(self.id);
+                let _gate = self.engine.gate_to_freeze(self.id, &self.locks);
                 self.engine.change(|catalog| catalog.snapshot_drives(&new))
             })?;
             self.engine.make_durable(self.engine.completed())?;
@@ -349,8 +348,7 @@ impl Drive {
         let new = Mark { uuid: Uuid::new_v4(), name: name.to_owned() };
         let result = self.engine.writable().and_then(|_life| {
             let id = self.engine.with_space(|| {
-                let _gate = self.locks.gate.write();
-                self.engine.before_freeze(self.id);
+                let _gate = self.engine.gate_to_freeze(self.id, &self.locks);
                 self.engine.change(|catalog| catalog.bookmark_drive(self.id, &new))
             })?;
             self.engine.make_durable(self.engine.completed())?;

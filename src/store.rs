@@ -353,8 +353,7 @@ impl Store {
         gates.sort_unstable_by_key(|drive| drive.id());
         gates.dedup_by_key(|drive| drive.id());
         let ids = self.engine.with_space(|| {
-            let _gates: Vec<_> = gates.iter().map(|drive| drive.locks().gate.write()).collect();
-            gates.iter().for_each(|drive| self.engine.before_freeze(drive.id()));
+            let _gates: Vec<_> = gates.iter().map(|drive| self.engine.gate_to_freeze(drive.id(), drive.locks())).collect();
             self.engine.change(|catalog| catalog.snapshot_drives(&new))
         });
         let ids = ids.context(doing)?;

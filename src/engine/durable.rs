@@ -7,11 +7,11 @@ use crate::error::{DeviceContext, Result};
 use crate::format::commit_record::DataRun;
 use crate::format::record::ObjectId;
 use crate::format::superblock::{FEATURE_NOTES, Superblock};
-use crate::sync::Ordering;
+use crate::sync::{Ordering, RwLockWriteGuard};
 use crate::units::PhysicalBlock;
 
-use super::Engine;
 use super::readers::Waiting;
+use super::{DriveLocks, Engine};
 
 /// What whoever commits needs; holding its lock makes one a committer.
 pub struct Committer {
@@ -231,12 +231,14 @@ impl Engine {
         self.sync_first.store(true, Ordering::Release);
     }
 
-    /// A drive is about to be frozen, and its writers are kept away: what was overwritten where it lies must be durable before a superblock
-    /// may say that a snapshot holds it.
-    pub fn before_freeze(&self, drive: ObjectId) {
+    /// Keeps a drive's writers away, so that it can be frozen. What was overwritten where it lies must be durable before a superblock may say
+    /// that a snapshot holds it.
+    pub fn gate_to_freeze<'a>(&self, drive: ObjectId, locks: &'a DriveLocks) -> RwLockWriteGuard<'a, ()> {
+        let gate = locks.gate.write();
         if self.overwrites.may_be_lost(drive) && !canary::makes(Canary::OverwrittenNotListed) {
             self.sync_first.store(true, Ordering::Release);
         }
+        gate
     }
 
     /// Ends the store's life: commits, marks it clean in both superblocks, and lets nobody in any more.
