@@ -44,6 +44,8 @@ canaries! {
     ChecksumsOverwritten,
     /// A block that a snapshot holds is overwritten where it lies.
     FrozenOverwritten,
+    /// What the superblock lists of the space map does not count when the store is opened.
+    SpaceChangesForgotten,
     /// A commit leaves out what changed in a birth histogram.
     HistogramForgotten,
     /// A commit leaves out how far a deletion has got.

@@ -63,12 +63,19 @@ pub struct StoreOptions {
     capacity_bytes: u64,
     background_reclaim: bool,
     dirty_bytes_max: usize,
+    changes_bytes_max: usize,
     device: FileDeviceOptions,
 }
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { capacity_bytes: 64 << 30, background_reclaim: false, dirty_bytes_max: 16 << 20, device: FileDevice::options() }
+        Self {
+            capacity_bytes: 64 << 30,
+            background_reclaim: false,
+            dirty_bytes_max: 16 << 20,
+            changes_bytes_max: usize::MAX,
+            device: FileDevice::options(),
+        }
     }
 }
 
@@ -97,6 +104,15 @@ impl StoreOptions {
     #[must_use]
     pub fn dirty_bytes_max(mut self, bytes: usize) -> Self {
         self.dirty_bytes_max = bytes;
+        self
+    }
+
+    /// How many bytes of changes of the space map a superblock may list before their pages are written: as many as it has room for, if
+    /// tests do not choose less, so that both happen often.
+    #[cfg(feature = "sim")]
+    #[must_use]
+    pub fn changes_bytes_max(mut self, bytes: usize) -> Self {
+        self.changes_bytes_max = bytes;
         self
     }
 
@@ -162,6 +178,7 @@ impl StoreOptions {
         Settings {
             background_reclaim: self.background_reclaim,
             changed_pages_max: (self.dirty_bytes_max / BLOCK_BYTES as usize).max(1),
+            changes_bytes_max: self.changes_bytes_max,
         }
     }
 }

@@ -1,12 +1,13 @@
 //! Do the space map and the counters say what was reached?
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::report::ProblemKind;
 use super::space::{Bits, GROUP_WORDS, WORD_BITS};
 use super::walk::Walk;
 use crate::format::codec;
-use crate::format::group::{CHECKSUM_PAGES, CHECKSUMS_PER_PAGE, GROUP_PLACES, Group, GroupKind, GroupRecord, Place};
+use crate::format::group::{CHECKSUM_PAGES, CHECKSUMS_PER_PAGE, GROUP_PLACES, Group, GroupKind, GroupRecord, Place, place_of};
 use crate::format::page::{self, HEADER_LEN, Page, PageKind};
 use crate::units::{Epoch, PhysicalBlock};
 
@@ -43,6 +44,7 @@ pub fn judge(walk: &mut Walk<'_>) {
             walk.findings.add(ProblemKind::NotAllocated, format_args!("group {index}"), detail);
         });
     }
+    judge_changes(walk, &groups);
     let superblock = walk.superblock;
     let (data_blocks, tree_pages) = counts.unwrap_or((superblock.data_blocks, superblock.tree_pages));
     for (what, said, counted) in [
@@ -60,6 +62,7 @@ pub fn judge(walk: &mut Walk<'_>) {
 /// Returns how many places the bitmap has in use, if it can be read.
 fn judge_group(walk: &mut Walk<'_>, group: Group, record: &GroupRecord, reached: &Bits, leaks_show: bool) -> Option<u64> {
     let name = format!("group {}", group.0);
+    let changes = &walk.superblock.space_changes;
     let bitmap = slot_page(walk, &format!("bitmap of {name}"), group.bitmap_slot(record.bitmap_slot), PageKind::Bitmap);
     for index in (0..CHECKSUM_PAGES).filter(|index| record.checksum_present >> index & 1 == 1) {
         let slot = (record.checksum_slots >> index & 1) as u8;
@@ -70,13 +73,26 @@ fn judge_group(walk: &mut Walk<'_>, group: Group, record: &GroupRecord, reached:
         walk.findings.lost(ProblemKind::PageDamaged, format_args!("bitmap of {name}"), "it is a bitmap of another commit");
         return None;
     }
-    let allocated = bits_of(&bitmap);
+    let mut allocated = bits_of(&bitmap);
     let findings = &mut walk.findings;
     let used: u32 = allocated.iter().map(|word| word.count_ones()).sum();
     if used != u32::from(record.used) {
         let detail = format_args!("its record says {} places in use, its bitmap {used}", record.used);
         findings.add(ProblemKind::WrongSize, &name, detail);
     }
+    for run in changes_in(&changes.places, group, |run| run.start) {
+        let (from, to) = places_of(run.start, run.blocks.into());
+        let state = if run.in_use { "in use" } else { "free" };
+        let turned = within(&[u64::MAX; GROUP_WORDS], from..to);
+        let before = combine(&turned, &allocated, |turned, allocated| turned & if run.in_use { allocated } else { !allocated });
+        runs(&before, |from, to| {
+            let detail = format_args!("the superblock says that places {from}..{to} are {state} now, but they were before");
+            findings.add(ProblemKind::BadGroup, &name, detail);
+        });
+        allocated =
+            combine(&allocated, &turned, |allocated, turned| if run.in_use { allocated | turned } else { allocated & !turned });
+    }
+    let used: u32 = allocated.iter().map(|word| word.count_ones()).sum();
     let places = group.places(walk.space.store_blocks);
     let behind = within(&allocated, places..GROUP_PLACES);
     runs(&behind, |from, to| {
@@ -95,7 +111,12 @@ fn judge_group(walk: &mut Walk<'_>, group: Group, record: &GroupRecord, reached:
         });
     }
     if record.kind == GroupKind::Data {
-        runs(&within(&allocated, 0..places), |from, to| {
+        let mut unlisted = within(&allocated, 0..places);
+        for run in changes_in(&changes.checksums, group, |run| run.start) {
+            let (from, to) = places_of(run.start, run.checksums.len() as u32);
+            unlisted = combine(&unlisted, &within(&unlisted, from..to), |unlisted, listed| unlisted & !listed);
+        }
+        runs(&unlisted, |from, to| {
             let pages = from / CHECKSUMS_PER_PAGE..=(to - 1) / CHECKSUMS_PER_PAGE;
             for index in pages.filter(|index| record.checksum_present >> index & 1 == 0) {
                 let (from, to) = (from.max(index * CHECKSUMS_PER_PAGE), to.min((index + 1) * CHECKSUMS_PER_PAGE));
@@ -105,6 +126,37 @@ fn judge_group(walk: &mut Walk<'_>, group: Group, record: &GroupRecord, reached:
         });
     }
     Some(u64::from(used))
+}
+
+/// Those of the superblock's changes that are about one group.
+fn changes_in<T>(changes: &[T], group: Group, start: impl Fn(&T) -> PhysicalBlock) -> &[T] {
+    let from = changes.partition_point(|change| Group::of(start(change)) < group);
+    let to = changes.partition_point(|change| Group::of(start(change)) <= group);
+    &changes[from..to]
+}
+
+/// Consecutive places of one group, as a superblock lists them.
+fn places_of(start: PhysicalBlock, blocks: u32) -> (u32, u32) {
+    let Place(first) = place_of(start).expect("a superblock lists places alone");
+    (first, first + blocks)
+}
+
+/// Changes of groups that have no record, and checksums where no data can be.
+fn judge_changes(walk: &mut Walk<'_>, groups: &BTreeMap<u64, GroupRecord>) {
+    let changes = &walk.superblock.space_changes;
+    let places = changes.places.iter().map(|run| (run.start, None));
+    let checksums = changes.checksums.iter().map(|run| (run.start, Some(GroupKind::Data)));
+    for (start, kind) in places.chain(checksums) {
+        let group = Group::of(start);
+        let is_wrong = match groups.get(&group.0) {
+            Some(record) => kind.is_some_and(|kind| kind != record.kind),
+            None => true,
+        };
+        if is_wrong {
+            let detail = format_args!("the superblock lists a change at block {start}, where none can be");
+            walk.findings.add(ProblemKind::BadGroup, format_args!("group {}", group.0), detail);
+        }
+    }
 }
 
 /// A page of a group's header, if it is what it must be.

@@ -31,7 +31,7 @@ pub fn write_batch(device: &dyn Device, mut batch: Batch) -> Result<Superblock> 
     batch.pages.sort_unstable_by_key(|(at, _)| *at);
     write_pages(device, &batch.pages)?;
     let mut superblock = batch.superblock;
-    superblock.commit_record = batch.data.and_then(|data| record_of(device, &batch.pages, data));
+    superblock.commit_record = batch.data.and_then(|data| record_of(device, &superblock, &batch.pages, data));
     if superblock.commit_record.is_none() && !canary::makes(Canary::SuperblockBeforeSync) {
         device.sync().device_context(|| "sync the pages of a commit")?;
     }
@@ -42,8 +42,8 @@ pub fn write_batch(device: &dyn Device, mut batch: Batch) -> Result<Superblock> 
 }
 
 /// A record of what a commit wrote, if there is room for it, and if the data can be read: else it is made durable first.
-fn record_of(device: &dyn Device, pages: &[SealedPage], data: Vec<DataRun>) -> Option<CommitRecord> {
-    if !CommitRecord::has_room(pages.len(), data.len()) {
+fn record_of(device: &dyn Device, superblock: &Superblock, pages: &[SealedPage], data: Vec<DataRun>) -> Option<CommitRecord> {
+    if !superblock.has_room(pages.len(), data.len()) {
         return None;
     }
     let digest = digest_of(device, &data).ok()?;

@@ -7,6 +7,7 @@ use crate::error::{DeviceContext, Result};
 use crate::format::commit_record::DataRun;
 use crate::format::record::ObjectId;
 use crate::format::superblock::{FEATURE_NOTES, Superblock};
+use crate::space::How;
 use crate::sync::{Ordering, RwLockWriteGuard};
 use crate::units::PhysicalBlock;
 
@@ -130,15 +131,22 @@ impl Engine {
     fn try_commit(&self, committer: &mut Committer, clean: bool) -> Result<()> {
         let mut pages = Vec::new();
         let generation = committer.superblock.generation.next();
+        let holds_too_much = self.holds_too_much();
         let (superblock, data) = {
             let mut catalog = self.catalog.write();
             catalog.require_commit()?;
-            let seal = || Ok((catalog.seal(&mut pages)?, self.space.seal(&mut pages)?));
-            let (records, space) = look_at_pages_once(&*self.device, seal)?;
-            assert_eq!(space.working, generation.next(), "catalog and space count the same commits");
-            let listed = self.space.seal_data();
             // What is overwritten where it lies is never listed: nobody but a snapshot, or a store that says it is clean, relies on it.
             let sync_first = self.sync_first.swap(false, Ordering::AcqRel) || clean || generation.0 == 1;
+            let how = match (clean || holds_too_much, sync_first) {
+                (true, _) => How::PagesWritten,
+                (false, true) => How::ListedAlone,
+                (false, false) => How::Listed,
+            };
+            let seal = || Ok((catalog.seal(&mut pages)?, self.space.seal(&mut pages, how)?));
+            let sealed = look_at_pages_once(&*self.device, seal);
+            let (records, space) = sealed.inspect_err(|_| self.sync_first.store(sync_first, Ordering::Release))?;
+            assert_eq!(space.working, generation.next(), "catalog and space count the same commits");
+            let listed = self.space.seal_data();
             let data = listed.filter(|_| !sync_first).map(|runs| runs.into_iter().map(data_run).collect());
             let superblock = Superblock {
                 generation,
@@ -148,6 +156,7 @@ impl Engine {
                 next_id: records.next_id,
                 catalog: records.records,
                 groups: space.groups,
+                space_changes: space.changes,
                 store_blocks: space.store_blocks,
                 data_blocks: space.data_blocks,
                 tree_pages: space.tree_pages,

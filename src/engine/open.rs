@@ -12,6 +12,7 @@ use crate::device::{Device, look_at_pages_once};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::format::group::{STORE_BLOCKS_MAX, STORE_BLOCKS_MIN};
 use crate::format::page::Root;
+use crate::format::space_changes::SpaceChanges;
 use crate::format::superblock::{FEATURE_NOTES, Superblock};
 use crate::space::{Space, SpaceState};
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, RwLock};
@@ -33,6 +34,8 @@ pub struct Settings {
     pub background_reclaim: bool,
     /// Pages on the heap before a writer must commit.
     pub changed_pages_max: usize,
+    /// Bytes that a superblock may list of what has changed in the space map.
+    pub changes_bytes_max: usize,
 }
 
 impl Engine {
@@ -69,6 +72,7 @@ impl Engine {
             scrub_next: PhysicalBlock(0),
             catalog: Root::EMPTY,
             groups: Root::EMPTY,
+            space_changes: SpaceChanges::default(),
             commit_record: None,
         };
         let engine = Self::start(device, superblock, settings)?;
@@ -110,13 +114,14 @@ impl Engine {
         let space_state = SpaceState {
             store_blocks: superblock.store_blocks,
             groups: superblock.groups,
+            changes: superblock.space_changes.clone(),
             data_blocks: superblock.data_blocks,
             tree_pages: superblock.tree_pages,
             tree_places: superblock.tree_places,
             seed: superblock.seed,
             working,
         };
-        let space = Arc::new(Space::open(Arc::clone(&device), Arc::clone(&verified), space_state)?);
+        let space = Arc::new(Space::open(Arc::clone(&device), Arc::clone(&verified), space_state, settings.changes_bytes_max)?);
         let listed = superblock.commit_record.iter().flat_map(|record| &record.data);
         space.last_commit_lists(listed.map(|run| (run.start, u32::from(run.blocks))));
         let catalog_state = CatalogState {

@@ -6,7 +6,7 @@
 
 use super::codec::{put_u16, put_u32, put_u48, u16_at, u32_at, u48_at};
 use super::page::Page;
-use crate::units::PhysicalBlock;
+use crate::units::{BLOCK_LEN, PhysicalBlock};
 
 /// A record lists at most so many blocks of data: the digest of more would cost what a sync does.
 pub const DATA_BLOCKS_MAX: u64 = 64;
@@ -19,7 +19,10 @@ pub const START: usize = 160;
 const PAGES: usize = START;
 const RUNS: usize = START + 2;
 const DIGEST: usize = START + 8;
-const LIST: usize = DIGEST + DIGEST_LEN;
+/// Where it stands how long the list of changes of the space map is, which follows the record's own.
+pub const SPACE_COUNTS: usize = START + 4;
+/// Where the lists begin.
+pub const LIST: usize = DIGEST + DIGEST_LEN;
 const PAGE_BYTES: usize = 10;
 const RUN_BYTES: usize = 8;
 
@@ -44,14 +47,13 @@ pub struct CommitRecord {
 }
 
 impl CommitRecord {
-    /// Is there room for so many pages and runs in a superblock?
-    pub const fn has_room(pages: usize, runs: usize) -> bool {
-        LIST + pages * PAGE_BYTES + runs * RUN_BYTES <= crate::units::BLOCK_LEN
+    /// Bytes that lists of so many pages and runs take in a superblock.
+    pub const fn len_bytes(pages: usize, runs: usize) -> usize {
+        pages * PAGE_BYTES + runs * RUN_BYTES
     }
 
-    /// Writes the record into the page of a superblock.
-    pub fn put(&self, page: &mut Page) {
-        assert!(Self::has_room(self.pages.len(), self.data.len()), "whoever makes a record asks for room first");
+    /// Writes the record into the page of a superblock; where it ends.
+    pub fn put(&self, page: &mut Page) -> usize {
         put_u16(page, PAGES, self.pages.len() as u16);
         put_u16(page, RUNS, self.data.len() as u16);
         page[DIGEST..LIST].copy_from_slice(&self.digest);
@@ -66,19 +68,17 @@ impl CommitRecord {
             put_u16(page, at + 6, run.blocks);
             at += RUN_BYTES;
         }
+        at
     }
 
-    /// The record in the page of a superblock, or which check failed.
-    pub fn decode(page: &Page) -> Result<Self, &'static str> {
+    /// The record in the page of a superblock and where it ends, or which check failed.
+    pub fn decode(page: &Page) -> Result<(Self, usize), &'static str> {
         let (pages, runs) = (usize::from(u16_at(page, PAGES)), usize::from(u16_at(page, RUNS)));
-        if !Self::has_room(pages, runs) {
+        let end = LIST + Self::len_bytes(pages, runs);
+        if end > BLOCK_LEN {
             return Err("a commit record that is too long");
         }
         let data_at = LIST + pages * PAGE_BYTES;
-        let end = data_at + runs * RUN_BYTES;
-        if page[RUNS + 2..DIGEST].iter().chain(&page[end..]).any(|byte| *byte != 0) {
-            return Err("reserved bytes are set");
-        }
         let page_at = |index: usize| LIST + index * PAGE_BYTES;
         let run_at = |index: usize| data_at + index * RUN_BYTES;
         let record = Self {
@@ -94,6 +94,11 @@ impl CommitRecord {
         if vouches_for_nothing || blocks > DATA_BLOCKS_MAX || record.data.iter().any(|run| run.blocks == 0) {
             return Err("an impossible commit record");
         }
-        Ok(record)
+        Ok((record, end))
+    }
+
+    /// Does the page of a superblock have no record?
+    pub fn is_none(page: &Page) -> bool {
+        page[PAGES..SPACE_COUNTS].iter().chain(&page[DIGEST..LIST]).all(|byte| *byte == 0)
     }
 }

@@ -9,4 +9,5 @@ pub mod entry;
 pub mod group;
 pub mod page;
 pub mod record;
+pub mod space_changes;
 pub mod superblock;

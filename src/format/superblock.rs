@@ -4,9 +4,10 @@
 //! store from a foreign file and from a damaged one.
 
 use super::codec::{U48_END, put_u32, put_u48, put_u64, u8_at, u32_at, u48_at, u64_at};
-use super::commit_record::{self, CommitRecord};
+use super::commit_record::{self, CommitRecord, SPACE_COUNTS};
 use super::page::{LEVEL_MAX, Page, PagePointer, Root};
 use super::record::OBJECTS_END;
+use super::space_changes::SpaceChanges;
 use crate::units::{BLOCK_LEN, Epoch, Generation, PhysicalBlock};
 
 /// "FLOESTOR"
@@ -20,8 +21,13 @@ pub const FEATURE_NOTES: u64 = 1;
 /// The required feature of a superblock that counts only if what its commit record lists is there: who does not know of it would believe
 /// it unseen.
 pub const FEATURE_COMMIT_RECORD: u64 = 2;
+/// The required feature of a superblock that lists how the space map differs from its pages: who does not know of it would hand out
+/// blocks that are in use.
+pub const FEATURE_SPACE_CHANGES: u64 = 4;
 /// Features that a reader must know to read the store, and this one does.
-pub const FEATURES_REQUIRED_KNOWN: u64 = FEATURE_NOTES | FEATURE_COMMIT_RECORD;
+pub const FEATURES_REQUIRED_KNOWN: u64 = FEATURE_NOTES | FEATURE_COMMIT_RECORD | FEATURE_SPACE_CHANGES;
+/// Those of them that the contents of a superblock decide.
+const FEATURES_OF_LISTS: u64 = FEATURE_COMMIT_RECORD | FEATURE_SPACE_CHANGES;
 /// The two blocks that hold superblocks; commit `g` writes slot `g % 2`.
 pub const SLOTS: [PhysicalBlock; 2] = [PhysicalBlock(0), PhysicalBlock(1)];
 
@@ -42,7 +48,8 @@ const CATALOG_ROOT: usize = 104;
 const GROUP_ROOT: usize = 124;
 const TREE_PLACES: usize = 144;
 const SCRUB_NEXT: usize = 152;
-const END: usize = commit_record::START;
+/// Bytes that the commit record's lists and the list of changes of the space map can take together.
+pub const LISTS_LEN: usize = BLOCK_LEN - commit_record::LIST;
 
 const FLAG_CLEAN: u32 = 1;
 
@@ -51,7 +58,7 @@ const FLAG_CLEAN: u32 = 1;
 pub struct Superblock {
     /// Feature bits that a reader may ignore.
     pub features_optional: u64,
-    /// Feature bits that a reader must know, but for that of the commit record.
+    /// Feature bits that a reader must know, but for those of the two lists.
     pub features_required: u64,
     /// The store's identity, made when it was created.
     pub store_id: [u8; 16],
@@ -79,6 +86,8 @@ pub struct Superblock {
     pub catalog: Root,
     /// The tree of group records.
     pub groups: Root,
+    /// How the space map differs from what that tree and the pages that it names say.
+    pub space_changes: SpaceChanges,
     /// What must be there for the commit to count; `None` if it was durable before the superblock was written.
     pub commit_record: Option<CommitRecord>,
 }
@@ -102,7 +111,21 @@ pub enum Unusable {
     Damaged(&'static str),
 }
 
+/// Bytes that a list of changes of the space map can take beside a record of so many pages and runs. One that leaves no room for anything
+/// is not written: the commit then does without.
+pub const fn room_for_changes(pages: usize, runs: usize) -> usize {
+    match LISTS_LEN.checked_sub(CommitRecord::len_bytes(pages, runs)) {
+        Some(room) => room,
+        None => LISTS_LEN,
+    }
+}
+
 impl Superblock {
+    /// Is there room for a record of so many pages and runs, beside the changes of the space map?
+    pub fn has_room(&self, pages: usize, runs: usize) -> bool {
+        CommitRecord::len_bytes(pages, runs) + self.space_changes.len_bytes() <= LISTS_LEN
+    }
+
     /// The superblock as a page.
     pub fn encode(&self) -> Page {
         let mut page = [0; BLOCK_LEN];
@@ -110,7 +133,8 @@ impl Superblock {
         put_u32(&mut page, VERSION, FORMAT_VERSION);
         put_u64(&mut page, FEATURES_OPTIONAL, self.features_optional);
         let recorded = if self.commit_record.is_some() { FEATURE_COMMIT_RECORD } else { 0 };
-        put_u64(&mut page, FEATURES_REQUIRED, self.features_required | recorded);
+        let changed = if self.space_changes.is_empty() { 0 } else { FEATURE_SPACE_CHANGES };
+        put_u64(&mut page, FEATURES_REQUIRED, self.features_required | recorded | changed);
         page[STORE_ID..STORE_ID + 16].copy_from_slice(&self.store_id);
         put_u64(&mut page, GENERATION, self.generation.0);
         put_u64(&mut page, EPOCH, self.epoch.0);
@@ -124,9 +148,8 @@ impl Superblock {
         put_u64(&mut page, SCRUB_NEXT, self.scrub_next.0);
         put_root(&mut page, CATALOG_ROOT, self.catalog);
         put_root(&mut page, GROUP_ROOT, self.groups);
-        if let Some(record) = &self.commit_record {
-            record.put(&mut page);
-        }
+        let end = self.commit_record.as_ref().map_or(commit_record::LIST, |record| record.put(&mut page));
+        self.space_changes.put(&mut page, SPACE_COUNTS, end);
         let crc = checksum(&page);
         put_u32(&mut page, CRC, crc);
         page
@@ -153,14 +176,23 @@ impl Superblock {
             return Err(Unusable::UnknownFeatures { features });
         }
         let flags = u32_at(page, FLAGS);
-        let is_recorded = features_required & FEATURE_COMMIT_RECORD != 0;
-        if flags & !FLAG_CLEAN != 0 || (!is_recorded && page[END..].iter().any(|byte| *byte != 0)) {
+        let (commit_record, lists_end) = match features_required & FEATURE_COMMIT_RECORD {
+            0 => (None, commit_record::LIST),
+            _ => CommitRecord::decode(page).map(|(record, end)| (Some(record), end)).map_err(Unusable::Damaged)?,
+        };
+        let space_changes = SpaceChanges::decode(page, SPACE_COUNTS, lists_end).map_err(Unusable::Damaged)?;
+        let end = lists_end + space_changes.len_bytes();
+        let is_changed = features_required & FEATURE_SPACE_CHANGES != 0;
+        if is_changed == space_changes.is_empty() {
+            return Err(Unusable::Damaged("a list of changes where there is none, or none where there is one"));
+        }
+        let has_unknown = page[end..].iter().any(|byte| *byte != 0) || (commit_record.is_none() && !CommitRecord::is_none(page));
+        if flags & !FLAG_CLEAN != 0 || has_unknown {
             return Err(Unusable::Damaged("reserved bytes are set"));
         }
-        let commit_record = if is_recorded { Some(CommitRecord::decode(page).map_err(Unusable::Damaged)?) } else { None };
         let superblock = Self {
             features_optional: u64_at(page, FEATURES_OPTIONAL),
-            features_required: features_required & !FEATURE_COMMIT_RECORD,
+            features_required: features_required & !FEATURES_OF_LISTS,
             store_id: page[STORE_ID..STORE_ID + 16].try_into().expect("an id is 16 bytes long"),
             generation: Generation(u64_at(page, GENERATION)),
             epoch: Epoch(u64_at(page, EPOCH)),
@@ -174,6 +206,7 @@ impl Superblock {
             scrub_next: PhysicalBlock(u64_at(page, SCRUB_NEXT)),
             catalog: root_at(page, CATALOG_ROOT)?,
             groups: root_at(page, GROUP_ROOT)?,
+            space_changes,
             commit_record,
         };
         if !(super::group::STORE_BLOCKS_MIN..=super::group::STORE_BLOCKS_MAX).contains(&superblock.store_blocks) {

@@ -80,6 +80,33 @@ impl Bitmap {
         }
     }
 
+    /// Tells each run of places that are taken here and free in `other`, or the other way round, in order, and which of the two it is.
+    pub fn differences(&self, other: &Self, mut tell: impl FnMut(Place, u32, bool)) {
+        let mut run: Option<(u32, u32, bool)> = None;
+        for (index, (word, other)) in self.words.iter().zip(&*other.words).enumerate() {
+            let mut left = word ^ other;
+            while left != 0 {
+                let bit = left.trailing_zeros();
+                let taken = word >> bit & 1 == 1;
+                let same = if taken { left & word } else { left & !word };
+                let count = (same >> bit).trailing_ones();
+                let start = index as u32 * 64 + bit;
+                left &= !((u64::MAX >> (64 - count)) << bit);
+                match &mut run {
+                    Some((first, length, kind)) if *first + *length == start && *kind == taken => *length += count,
+                    _ => {
+                        if let Some((first, length, kind)) = run.replace((start, count, taken)) {
+                            tell(Place(first), length, kind);
+                        }
+                    }
+                }
+            }
+        }
+        if let Some((first, length, kind)) = run {
+            tell(Place(first), length, kind);
+        }
+    }
+
     /// The first run of places from `from` on that are taken; at most `most` of them.
     pub fn taken_run(&self, from: Place, most: u32) -> Option<(Place, u32)> {
         let is_taken = |place: u32| self.words[place as usize / 64] >> (place % 64) & 1 == 1;
@@ -170,6 +197,25 @@ mod tests {
                 (Place(start), (stop - start).min(most))
             });
             prop_assert_eq!(used.taken_run(Place(from), most), expected);
+        }
+
+        #[test]
+        fn differences_turn_one_bitmap_into_the_other(
+            runs in prop::collection::vec((0u32..GROUP_PLACES, 1u32..300, any::<bool>(), any::<bool>()), 0..40),
+        ) {
+            let (mut one, mut other) = (Bitmap::new(), Bitmap::new());
+            for (start, count, in_one, taken) in runs {
+                let (bitmap, count) = (if in_one { &mut one } else { &mut other }, count.min(GROUP_PLACES - start));
+                if taken { bitmap.set(Place(start), count) } else { bitmap.clear(Place(start), count) };
+            }
+            let (mut turned, mut end) = (other.clone(), None);
+            one.differences(&other, |start, count, taken| {
+                assert!(end.is_none_or(|(end, before)| end < start.0 || (end == start.0 && before != taken)), "a run is told whole");
+                end = Some((start.0 + count, taken));
+                let changed = if taken { turned.set(start, count) } else { turned.clear(start, count) };
+                assert_eq!(changed, count);
+            });
+            prop_assert!(turned == one);
         }
 
         #[test]

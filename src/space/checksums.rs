@@ -1,9 +1,11 @@
 //! What must the bytes of a data block sum to?
 
+use std::ops::Range;
+
 use crate::device::look_at_pages;
 use crate::error::{Error, Result};
 use crate::format::codec::{put_u32, u32_at};
-use crate::format::group::{CHECKSUM_PAGES, CHECKSUMS_PER_PAGE, Group, place_of};
+use crate::format::group::{CHECKSUM_PAGES, CHECKSUMS_PER_PAGE, Group, Place, place_of};
 use crate::format::page::{self, HEADER_LEN, Page, PageKind};
 use crate::units::{BLOCK_LEN, Epoch, PhysicalBlock};
 
@@ -14,21 +16,27 @@ const READ_AT_ONCE: usize = 64;
 
 /// Where a block's checksum stands.
 #[derive(Clone, Copy)]
-struct Spot {
+pub(super) struct Spot {
     group: Group,
     page: u32,
-    offset: usize,
+    pub offset: usize,
 }
 
 impl Spot {
-    fn of(block: PhysicalBlock) -> Result<Self> {
+    pub fn of(block: PhysicalBlock) -> Result<Self> {
         let place = place_of(block).ok_or_else(|| Error::corrupt(format!("block {block}: no data can be there")))?;
         let offset = HEADER_LEN + (place.0 % CHECKSUMS_PER_PAGE) as usize * 4;
         Ok(Self { group: Group::of(block), page: place.0 / CHECKSUMS_PER_PAGE, offset })
     }
 
-    fn key(self) -> u64 {
+    pub fn key(self) -> u64 {
         page_key(self.group, self.page)
+    }
+
+    /// The blocks whose checksums stand in the page.
+    fn blocks_of_page(self) -> Range<u64> {
+        let first = self.group.block(Place(self.page * CHECKSUMS_PER_PAGE)).0;
+        first..first + u64::from(CHECKSUMS_PER_PAGE)
     }
 
     /// How many checksums stand from here to the end of the page.
@@ -55,6 +63,7 @@ impl Space {
             let page = inner.checksums_for_change(spot)?;
             put_u32(page, spot.offset, *checksum);
         }
+        inner.unwritten.note(first, checksums.len() as u64);
         Ok(())
     }
 
@@ -90,6 +99,10 @@ impl Space {
             for (index, slot) in out[done..done + count].iter_mut().enumerate() {
                 *slot = checksums.map(|checksums| checksums[index]);
             }
+            let from = first.0 + done as u64;
+            for (block, checksum) in inner.unwritten.listed.range(from..from + count as u64) {
+                out[(block - first.0) as usize] = Some(*checksum);
+            }
             done += count;
         }
         Ok(())
@@ -117,16 +130,22 @@ impl Space {
 }
 
 impl Inner {
-    fn checksums_for_change(&mut self, spot: Spot) -> Result<&mut Page> {
+    pub fn checksums_for_change(&mut self, spot: Spot) -> Result<&mut Page> {
         let key = spot.key();
         if !self.checksums.contains_key(&key) {
-            let page = match self.checksums_sealed.get(&key) {
+            let mut page = match self.checksums_sealed.get(&key) {
                 Some(page) => **page,
                 None => match self.written_checksums(spot, |page| *page)? {
                     Some(page) => page,
                     None => page::blank(PageKind::Checksums, 0, PhysicalBlock(0), Epoch(0), self.set.working()),
                 },
             };
+            let blocks = spot.blocks_of_page();
+            let listed: Vec<u64> = self.unwritten.listed.range(blocks.clone()).map(|(block, _)| *block).collect();
+            for block in listed {
+                let checksum = self.unwritten.listed.remove(&block).expect("it was just seen");
+                put_u32(&mut page, HEADER_LEN + (block - blocks.start) as usize * 4, checksum);
+            }
             self.checksums.insert(key, Box::new(page));
         }
         Ok(self.checksums.get_mut(&key).expect("it was just put there"))

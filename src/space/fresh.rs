@@ -80,6 +80,11 @@ impl Fresh {
         }
     }
 
+    /// How many runs of data the next commit may list; `None` if they must be made durable first.
+    pub fn next_runs(&self) -> Option<usize> {
+        (!self.next.must_be_durable).then_some(self.next.runs.len())
+    }
+
     /// A commit begins: the data that it may list; `None` if it must be made durable first.
     pub fn seal(&mut self) -> Option<Vec<(PhysicalBlock, u32)>> {
         self.is_writing = true;

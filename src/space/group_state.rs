@@ -1,6 +1,8 @@
 //! What is known of one group while the store is open?
 
-use crate::format::group::{Group, GroupRecord, Place};
+use crate::error::{Error, Result};
+use crate::format::group::{Group, GroupRecord, Place, place_of};
+use crate::format::space_changes::TurnedRun;
 use crate::units::Generation;
 
 use super::bitmap::Bitmap;
@@ -15,8 +17,10 @@ pub struct GroupState {
     pub places: u32,
     /// Its bitmap, once somebody asked for it.
     pub bitmap: Option<Bitmap>,
-    /// The bitmap differs from the one in the current slot.
-    pub bitmap_changed: bool,
+    /// The one in the current slot, if they may differ.
+    pub bitmap_written: Option<Bitmap>,
+    /// How they differ by the last superblock, as long as the bitmap was not loaded.
+    pub listed: Vec<TurnedRun>,
     /// The generation for which the bitmap's slot was already turned.
     pub bitmap_turned: Generation,
     /// Places that are free but may not be handed out yet.
@@ -35,7 +39,8 @@ impl GroupState {
             written,
             places,
             bitmap: None,
-            bitmap_changed: false,
+            bitmap_written: None,
+            listed: Vec::new(),
             bitmap_turned: Generation(0),
             held: None,
             held_count: 0,
@@ -55,15 +60,47 @@ impl GroupState {
 
     /// Does nothing need to be remembered beyond what the group tree and the slots say?
     pub fn is_clean(&self) -> bool {
-        !self.bitmap_changed && self.held_count == 0 && self.written == Some(self.record)
+        !self.is_turned() && self.held_count == 0 && self.written == Some(self.record)
+    }
+
+    /// May its bitmap differ from the one in the current slot?
+    pub fn is_turned(&self) -> bool {
+        self.bitmap_written.is_some() || !self.listed.is_empty()
+    }
+
+    /// How its bitmap differs from the one in the current slot.
+    pub fn turned(&self, group: Group, out: &mut Vec<TurnedRun>) {
+        match (&self.bitmap, &self.bitmap_written) {
+            (Some(bitmap), Some(written)) => bitmap.differences(written, |start, count, in_use| {
+                out.push(TurnedRun { start: group.block(start), blocks: count as u16, in_use });
+            }),
+            _ => out.extend(&self.listed),
+        }
+    }
+
+    /// The last superblock says that the bitmap differs from the one in the slot.
+    ///
+    /// # Errors
+    /// `Corrupt` if there are not so many places.
+    pub fn list(&mut self, run: TurnedRun) -> Result<()> {
+        let used = if run.in_use { self.record.used.checked_add(run.blocks) } else { self.record.used.checked_sub(run.blocks) };
+        self.record.used = used.ok_or_else(|| impossible(run))?;
+        self.listed.push(run);
+        Ok(())
+    }
+
+    /// The bitmap, to be changed. It is loaded.
+    pub fn bitmap_for_change(&mut self) -> &mut Bitmap {
+        let bitmap = self.bitmap.as_mut().expect("whoever changes a bitmap has loaded it");
+        self.bitmap_written.get_or_insert_with(|| bitmap.clone());
+        bitmap
     }
 
     /// Marks `count` free places from `start` on as used. The bitmap is loaded.
     pub fn set_used(&mut self, start: Place, count: u32) {
-        let changed = self.bitmap.as_mut().map_or(0, |bitmap| bitmap.set(start, count));
+        let changed = self.bitmap_for_change().set(start, count);
         assert_eq!(changed, count, "only free places are taken");
         self.record.used += count as u16;
-        self.bitmap_changed = true;
     }
 
     /// Holds back `count` places from `start` on.
@@ -80,6 +117,29 @@ impl GroupState {
             }
         }
     }
+}
+
+/// A bitmap as the last superblock says that it is.
+///
+/// # Errors
+/// `Corrupt` if it is so already.
+pub fn turn(bitmap: &mut Bitmap, runs: &[TurnedRun]) -> Result<()> {
+    for run in runs {
+        let (start, count) = (place_of(run.start).ok_or_else(|| impossible(*run))?, u32::from(run.blocks));
+        let turned = if run.in_use { bitmap.set(start, count) } else { bitmap.clear(start, count) };
+        if turned != count {
+            return Err(impossible(*run));
+        }
+    }
+    Ok(())
+}
+
+fn impossible(run: TurnedRun) -> Error {
+    let state = if run.in_use { "in use" } else { "free" };
+    Error::corrupt(format!(
+        "the superblock says that {} blocks from {} on are {state} now, but they were before",
+        run.blocks, run.start
+    ))
 }
 
 /// A run of blocks within one group.

@@ -7,8 +7,8 @@ use crate::format::group::{Group, GroupKind, GroupRecord, Place, place_of};
 use crate::tree::entries;
 use crate::units::PhysicalBlock;
 
-use super::bitmap::Bitmap;
-use super::map::{Inner, Space, bitmap_page, decode};
+use super::group_state::turn;
+use super::map::{Inner, Space, decode};
 
 impl Space {
     /// The first run of at most `most` data blocks in use at or behind `from`.
@@ -64,8 +64,10 @@ impl Inner {
         if let Some(bitmap) = state.and_then(|state| state.bitmap.as_ref()) {
             return Ok(bitmap.taken_run(from, most));
         }
-        let at = group.bitmap_slot(record.bitmap_slot);
-        let page = bitmap_page(&*self.device, &self.verified, self.seed, at, &record)?;
-        Ok(Bitmap::from_page(page).taken_run(from, most))
+        let mut bitmap = self.read_bitmap(group, &record)?;
+        if let Some(state) = state {
+            turn(&mut bitmap, &state.listed)?;
+        }
+        Ok(bitmap.taken_run(from, most))
     }
 }

@@ -10,14 +10,16 @@ use crate::format::group::{
     GROUP_PLACES, Group, GroupKind, GroupRecord, HEADER_BLOCKS_USED, Place, STORE_BLOCKS_MAX, are_places, place_of,
 };
 use crate::format::page::{self, Page, PageKind, Root};
+use crate::format::space_changes::SpaceChanges;
 use crate::sync::{AtomicBool, Mutex, Ordering};
 use crate::tree::entries;
 use crate::tree::working_set::{PageHash, VerifiedPages, WorkingSet, mapped_page};
 use crate::units::{BLOCK_BYTES, Generation, PhysicalBlock};
 
 use super::bitmap::Bitmap;
+use super::changes::Unwritten;
 use super::fresh::Fresh;
-use super::group_state::{GroupState, PlaceRun};
+use super::group_state::{GroupState, PlaceRun, turn};
 use super::proven::Proven;
 use super::window::{Window, no_space};
 
@@ -95,16 +97,24 @@ pub(super) struct Inner {
     pub checksums: HashMap<u64, Box<Page>, PageHash>,
     /// Checksum pages that a commit is writing to their current slot.
     pub checksums_sealed: HashMap<u64, Arc<Page>, PageHash>,
+    /// The checksums in them, and those that only the superblock has.
+    pub unwritten: Unwritten,
+    /// The next commit must write the pages of the space map: what changed cannot be listed.
+    pub must_write: bool,
+    /// Bytes that the list of changes may take in a superblock.
+    pub changes_bytes_max: usize,
     pub fresh_data: Fresh,
 }
 
 /// What a store's superblock says of its space.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct SpaceState {
     /// Capacity in blocks.
     pub store_blocks: u64,
     /// The group tree.
     pub groups: Root,
+    /// How the space map differs from what that tree and the pages that it names say.
+    pub changes: SpaceChanges,
     /// Data blocks in use.
     pub data_blocks: u64,
     /// Tree pages in use.
@@ -118,11 +128,17 @@ pub struct SpaceState {
 }
 
 impl Space {
-    /// The space of a store whose last commit left `state`.
+    /// The space of a store whose last commit left `state`. Changes that take more bytes than `changes_bytes_max` are written to their
+    /// places by a commit, not listed.
     ///
     /// # Errors
     /// `Corrupt` if the group tree cannot be read.
-    pub fn open(device: Arc<dyn Device>, verified: Arc<VerifiedPages>, state: SpaceState) -> Result<Self> {
+    pub fn open(
+        device: Arc<dyn Device>,
+        verified: Arc<VerifiedPages>,
+        state: SpaceState,
+        changes_bytes_max: usize,
+    ) -> Result<Self> {
         let set = WorkingSet::new(Arc::clone(&device), Arc::clone(&verified), state.seed, state.working);
         let last = look_at_pages(&*device, || entries::floor(&set, &state.groups, u64::MAX))?;
         let fresh = last.map_or(0, |(group, _)| group.saturating_add(1));
@@ -153,8 +169,16 @@ impl Space {
             data_held: 0,
             checksums: HashMap::default(),
             checksums_sealed: HashMap::default(),
+            unwritten: Unwritten::listed(&state.changes),
+            must_write: false,
+            changes_bytes_max,
             fresh_data: Fresh::default(),
         };
+        for run in state.changes.places.iter().filter(|_| !canary::makes(Canary::SpaceChangesForgotten)) {
+            let group = Group::of(run.start);
+            let state = inner.load(group)?;
+            state.ok_or_else(|| Error::corrupt(format!("block {}: its group was never used", run.start)))?.list(*run)?;
+        }
         if fresh == 0 {
             // Group 0 is whole in every store; the last one, which may be cut off, is left to data.
             inner.open_window(GroupKind::Tree, None)?;
@@ -442,11 +466,10 @@ impl Inner {
         if state.record.kind != kind {
             return Err(wrong("their group holds something else"));
         }
-        if state.bitmap.as_mut().expect("it was just loaded").clear(place, count) != count {
+        if state.bitmap_for_change().clear(place, count) != count {
             return Err(wrong("not all of them are in use"));
         }
         state.record.used -= count as u16;
-        state.bitmap_changed = true;
         let reused_at_once = match kind {
             GroupKind::Data => canary::makes(Canary::BlockReusedAtOnce),
             GroupKind::Tree => canary::makes(Canary::PageReusedAtOnce),
@@ -489,24 +512,30 @@ impl Inner {
     }
 
     pub fn load_bitmap(&mut self, group: Group) -> Result<()> {
-        let (device, verified, seed) = (Arc::clone(&self.device), Arc::clone(&self.verified), self.seed);
-        let state = self.groups.get_mut(&group.0).expect("the group is loaded");
+        let state = &self.groups[&group.0];
         if state.bitmap.is_some() {
             return Ok(());
         }
-        let at = group.bitmap_slot(state.record.bitmap_slot);
-        let read = || bitmap_page(&*device, &verified, seed, at, &state.record).map(Bitmap::from_page);
-        let bitmap = look_at_pages(&*device, read)?;
-        if bitmap.count() != u32::from(state.record.used) {
-            let told = state.record.used;
-            return Err(Error::corrupt(format!(
-                "group {}: {} places are taken, its record says {told}",
-                group.0,
-                bitmap.count()
-            )));
+        let (record, listed) = (state.record, &state.listed);
+        let written = look_at_pages(&*self.device, || self.read_bitmap(group, &record))?;
+        let mut bitmap = written.clone();
+        turn(&mut bitmap, listed)?;
+        if bitmap.count() != u32::from(record.used) {
+            let (told, count) = (record.used, bitmap.count());
+            return Err(Error::corrupt(format!("group {}: {count} places are taken, its record says {told}", group.0)));
         }
+        let state = self.groups.get_mut(&group.0).expect("the group is loaded");
         state.bitmap = Some(bitmap);
+        if !std::mem::take(&mut state.listed).is_empty() {
+            state.bitmap_written = Some(written);
+        }
         Ok(())
+    }
+
+    /// The bitmap in a group's current slot.
+    pub fn read_bitmap(&self, group: Group, record: &GroupRecord) -> Result<Bitmap> {
+        let at = group.bitmap_slot(record.bitmap_slot);
+        bitmap_page(&*self.device, &self.verified, self.seed, at, record).map(Bitmap::from_page)
     }
 
     /// Places of all groups, used or not.
@@ -560,7 +589,7 @@ pub(super) fn decode(group: Group, value: &[u8; 16]) -> Result<GroupRecord> {
 }
 
 /// The bitmap in slot block `at`, which must be the one that the group's record means.
-pub(super) fn bitmap_page<'a>(
+fn bitmap_page<'a>(
     device: &'a dyn Device,
     verified: &VerifiedPages,
     seed: u32,

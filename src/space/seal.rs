@@ -6,6 +6,8 @@ use crate::canary::{self, Canary};
 use crate::error::Result;
 use crate::format::group::{CHECKSUM_PAGES, Group};
 use crate::format::page::{self, Page, PageKind, PagePointer};
+use crate::format::space_changes::SpaceChanges;
+use crate::format::superblock::{LISTS_LEN, room_for_changes};
 use crate::sync::Ordering;
 use crate::tree::working_set::SealedPage;
 use crate::tree::{Pages, PagesMut, entries};
@@ -13,18 +15,30 @@ use crate::units::{Epoch, Generation, PhysicalBlock};
 
 use super::map::{Inner, Space, SpaceState};
 
+/// How a commit says what has changed in the space map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// Its superblock lists it, beside the pages and the data that must be there.
+    Listed,
+    /// Its superblock lists that and nothing else.
+    ListedAlone,
+    /// It writes the pages of the space map.
+    PagesWritten,
+}
+
 /// Groups of which something is remembered without need.
 const REMEMBERED_MAX: usize = 256;
 
 impl Space {
-    /// Ends the working generation: appends its pages to `out` and says what the superblock must say of the space.
+    /// Ends the working generation: appends its pages to `out` and says what the superblock must say of the space. Little is listed there,
+    /// if there is room for it beside what is in `out` already, and `how` allows it; else the pages of the space map are written.
     ///
     /// All other trees must have been changed before: this takes and frees the last pages of the commit.
     ///
     /// # Errors
     /// `NoSpace` if not even the reserve has a page left, `Corrupt` if the group tree cannot be read.
-    pub fn seal(&self, out: &mut Vec<SealedPage>) -> Result<SpaceState> {
-        self.inner.lock().seal(out)
+    pub fn seal(&self, out: &mut Vec<SealedPage>, how: How) -> Result<SpaceState> {
+        self.inner.lock().seal(out, how)
     }
 
     /// The data that the commit which was just sealed may list; `None` if it must be made durable before the superblock is written.
@@ -56,21 +70,40 @@ impl Space {
 }
 
 impl Inner {
-    fn seal(&mut self, out: &mut Vec<SealedPage>) -> Result<SpaceState> {
-        self.seal_checksums(out)?;
-        self.settle_records()?;
-        self.seal_bitmaps(out)?;
-        self.root = self.set.seal(self.root);
+    fn seal(&mut self, out: &mut Vec<SealedPage>, how: How) -> Result<SpaceState> {
+        let room = match how {
+            How::PagesWritten => None,
+            How::Listed => Some(self.fresh_data.next_runs().map_or(LISTS_LEN, |runs| room_for_changes(out.len(), runs))),
+            How::ListedAlone => Some(LISTS_LEN),
+        };
+        let changes = room.and_then(|room| self.list_changes(room.min(self.changes_bytes_max)));
+        let changes = match changes {
+            Some(changes) => changes,
+            None => self.write_map(out)?,
+        };
         self.set.begin_next(out);
         Ok(SpaceState {
             store_blocks: self.store_blocks,
             groups: self.root,
+            changes,
             data_blocks: self.data_blocks,
             tree_pages: self.tree_pages,
             tree_places: self.tree_places,
             seed: self.seed,
             working: self.set.working(),
         })
+    }
+
+    /// Writes the pages of the space map; returns what cannot be written, for the page that it belongs to is damaged.
+    fn write_map(&mut self, out: &mut Vec<SealedPage>) -> Result<SpaceChanges> {
+        self.place_listed();
+        self.seal_checksums(out)?;
+        self.settle_records()?;
+        self.seal_bitmaps(out)?;
+        self.root = self.set.seal(self.root);
+        self.unwritten.are_written();
+        self.must_write = false;
+        Ok(self.list_changes(usize::MAX).expect("what could not be written had been listed"))
     }
 
     fn seal_checksums(&mut self, out: &mut Vec<SealedPage>) -> Result<()> {
@@ -104,7 +137,11 @@ impl Inner {
             let working = self.set.working();
             let mut changed = Vec::new();
             for (group, state) in &mut self.groups {
-                if state.bitmap_changed && state.bitmap_turned != working {
+                // What the superblock goes on listing is not in the group's record either.
+                if !state.listed.is_empty() {
+                    continue;
+                }
+                if state.bitmap_written.is_some() && state.bitmap_turned != working {
                     state.record.bitmap_slot ^= u8::from(!canary::makes(Canary::BitmapOverwritten));
                     state.bitmap_turned = working;
                 }
@@ -136,7 +173,7 @@ impl Inner {
         let generation = self.set.working();
         let mut changed = Vec::new();
         for (group, state) in &mut self.groups {
-            if !state.bitmap_changed {
+            if state.bitmap_written.is_none() {
                 continue;
             }
             let at = Group(*group).bitmap_slot(state.record.bitmap_slot);
@@ -145,7 +182,7 @@ impl Inner {
             state.record.bitmap_crc = page::seal(&mut page, self.seed);
             self.verified.remove(at);
             out.push((at, Arc::new(page)));
-            state.bitmap_changed = false;
+            state.bitmap_written = None;
             state.written = Some(state.record);
             changed.push((*group, state.record));
         }

@@ -5,11 +5,12 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{Purpose, Space, SpaceState};
+use super::{How, Purpose, Space, SpaceState};
 use crate::device::{Device, Lend, MemoryDevice};
 use crate::error::ErrorKind;
 use crate::format::group::{GROUP_BLOCKS, GROUP_PLACES, Group, HEADER_BLOCKS, Place, STORE_BLOCKS_MIN};
 use crate::format::page::Root;
+use crate::format::space_changes::SpaceChanges;
 use crate::sync::{AtomicBool, Mutex, Ordering};
 use crate::tree::working_set::VerifiedPages;
 use crate::units::{BLOCK_BYTES, Generation, PhysicalBlock};
@@ -31,20 +32,25 @@ impl Bench {
         let state = SpaceState {
             store_blocks,
             groups: Root::EMPTY,
+            changes: SpaceChanges::default(),
             data_blocks: 0,
             tree_pages: 0,
             tree_places: 0,
             seed: 7,
             working: Generation(1),
         };
-        Self { space: Space::open(Arc::clone(&device), Arc::new(VerifiedPages::new()), state).unwrap(), device, state }
+        Self { space: open(&device, &state), device, state }
     }
 
     /// Writes what a commit writes; nothing freed is released.
     fn commit(&mut self) -> Generation {
+        self.commit_as(How::Listed)
+    }
+
+    fn commit_as(&mut self, how: How) -> Generation {
         let generation = self.state.working;
         let mut pages = Vec::new();
-        self.state = self.space.seal(&mut pages).unwrap();
+        self.state = self.space.seal(&mut pages, how).unwrap();
         for (at, page) in pages {
             self.device.write_at(&page[..], at.offset()).unwrap();
         }
@@ -54,7 +60,7 @@ impl Bench {
 
     fn reopen(&mut self) {
         self.commit();
-        self.space = Space::open(Arc::clone(&self.device), Arc::new(VerifiedPages::new()), self.state).unwrap();
+        self.space = open(&self.device, &self.state);
     }
 
     fn take_and_use(&self, most: u32) -> (PhysicalBlock, u32) {
@@ -78,6 +84,10 @@ impl Bench {
             }
         }
     }
+}
+
+fn open(device: &Arc<dyn Device>, state: &SpaceState) -> Space {
+    Space::open(Arc::clone(device), Arc::new(VerifiedPages::new()), state.clone(), usize::MAX).unwrap()
 }
 
 fn blocks(runs: &[(PhysicalBlock, u32)]) -> u64 {

@@ -9,6 +9,7 @@ use crate::device::look_at_pages;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::group::{CHECKSUM_PAGES, Group, GroupKind, GroupRecord, Place};
 use crate::tree::entries;
+use crate::units::PhysicalBlock;
 
 use super::bitmap::Bitmap;
 use super::group_state::GroupState;
@@ -259,7 +260,7 @@ impl Inner {
         let record = GroupRecord { kind, bitmap_slot: 1, used: 0, checksum_slots: 0, checksum_present: 0, bitmap_crc: 0 };
         let mut state = GroupState::new(record, None, places);
         state.bitmap = Some(Bitmap::new());
-        state.bitmap_changed = true;
+        state.bitmap_written = Some(Bitmap::new());
         self.groups.insert(group.0, state);
         // The next commit writes its header, so a group without space for that is none.
         if let Err(error) = self.secure(group, 1) {
@@ -267,6 +268,7 @@ impl Inner {
             return Err(error);
         }
         self.fresh += 1;
+        self.must_write = true;
         if kind == GroupKind::Tree {
             self.tree_places += u64::from(places);
         }
@@ -285,6 +287,8 @@ impl Inner {
             record.kind == other && free == group.places(self.store_blocks) && !in_use
         })?;
         let Some(group) = found else { return Ok(None) };
+        self.load(group)?;
+        self.load_bitmap(group)?;
         let places = u64::from(group.places(self.store_blocks));
         match kind {
             GroupKind::Tree => self.tree_places += places,
@@ -300,7 +304,9 @@ impl Inner {
         if let Some(state) = self.load(group)? {
             state.record = GroupRecord { kind, checksum_slots: 0, checksum_present: 0, ..state.record };
         }
+        self.must_write = true;
         self.checksums.retain(|key, _| key / u64::from(CHECKSUM_PAGES) != group.0);
+        self.unwritten.listed.retain(|block, _| Group::of(PhysicalBlock(*block)) != group);
         Ok(Some(group))
     }
 }

@@ -18,11 +18,14 @@ pub struct Settings {
     pub capacity: u64,
     /// Small enough, it makes commits come in the middle of operations.
     pub dirty_bytes_max: Option<usize>,
+    /// Small enough, it makes commits write the space map, which else they rarely do.
+    pub changes_bytes_max: usize,
 }
 
 impl Settings {
     pub fn options(&self) -> StoreOptions {
-        self.dirty_bytes_max.map_or_else(Store::options, |bytes| Store::options().dirty_bytes_max(bytes))
+        let options = Store::options().changes_bytes_max(self.changes_bytes_max);
+        self.dirty_bytes_max.map_or(options.clone(), |bytes| options.dirty_bytes_max(bytes))
     }
 }
 

@@ -50,7 +50,8 @@ impl Shape {
         };
         let is_small = self == Self::Deep || dice.once_in(4);
         let dirty_bytes_max = is_small.then(|| (dice.within(1..16) * BLOCK) as usize);
-        Settings { capacity, dirty_bytes_max }
+        let changes_bytes_max = [0, 60, 300, usize::MAX][dice.within(0..4) as usize];
+        Settings { capacity, dirty_bytes_max, changes_bytes_max }
     }
 }
 

@@ -12,6 +12,7 @@ use crate::format::entry::{self, Extent, Value};
 use crate::format::group::{CHECKSUMS_PER_PAGE, GROUP_PLACES, Group, GroupKind, GroupRecord, Place, STORE_BLOCKS_MIN};
 use crate::format::page::{self, HEADER_LEN, Page, PageKind, PagePointer, Root};
 use crate::format::record::{self, ATTRIBUTE_CHUNK, ObjectId, RecordKind, VersionRecord, VersionState};
+use crate::format::space_changes::SpaceChanges;
 use crate::format::superblock::Superblock;
 use crate::units::{BLOCK_BYTES, BLOCK_LEN, Epoch, Generation, LogicalBlock, PhysicalBlock};
 
@@ -116,6 +117,7 @@ impl Sketch {
             scrub_next: PhysicalBlock(0),
             catalog: Root::EMPTY,
             groups: Root::EMPTY,
+            space_changes: SpaceChanges::default(),
             commit_record: None,
         };
         let record = |kind, checksum_present| GroupRecord {
