@@ -240,14 +240,18 @@ impl Engine {
         self.sync_first.store(true, Ordering::Release);
     }
 
-    /// Keeps a drive's writers away, so that it can be frozen. What was overwritten where it lies must be durable before a superblock may say
-    /// that a snapshot holds it.
+    /// Keeps a drive's writers away, so that it can be frozen: then a snapshot holds what was overwritten where it lies.
     pub fn gate_to_freeze<'a>(&self, drive: ObjectId, locks: &'a DriveLocks) -> RwLockWriteGuard<'a, ()> {
         let gate = locks.gate.write();
+        self.rely_on_overwrites(drive);
+        gate
+    }
+
+    /// The next change of the catalog relies on what was overwritten where it lies: that must be durable before a superblock has the change.
+    pub fn rely_on_overwrites(&self, drive: ObjectId) {
         if self.overwrites.may_be_lost(drive) && !canary::makes(Canary::OverwrittenNotListed) {
             self.sync_first.store(true, Ordering::Release);
         }
-        gate
     }
 
     /// Ends the store's life: commits, marks it clean in both superblocks, and lets nobody in any more.

@@ -252,6 +252,7 @@ impl Engine {
         if !rest.is_empty() {
             let target = LiveTarget::new(self, drive);
             self.with_space(|| io::write(&target, rest, size))?;
+            self.rely_on_overwrites(drive);
         }
         self.unmap(drive, LogicalBlock::at_or_after(size)..LogicalBlock::holding(DRIVE_BYTES_MAX))?;
         self.with_space(|| {

@@ -262,6 +262,10 @@ impl FoundDrive {
             }
             let mut contents = contents_in_place(model, index, address, around.later);
             contents.extend(contents_not_durable(model, index, address, around.earlier));
+            // Behind the image's end nothing is read, whatever the place holds.
+            let end = drive.image.size.saturating_sub(address * BLOCK).min(BLOCK) as usize;
+            let contents: Vec<Vec<u8>> =
+                contents.iter().map(|content| [&content[..end], &vec![0; BLOCK_LEN - end]].concat()).collect();
             let is_one = contents.iter().any(|content| content[..] == found[..]);
             let is_allowed = is_one || (may_be_torn && is_mixture(found, &contents));
             if !is_allowed {
@@ -329,7 +333,7 @@ fn contents_not_durable(model: &Model, index: usize, address: u64, earlier: &[Po
     contents
 }
 
-fn is_mixture(found: &[u8], contents: &[Arc<[u8]>]) -> bool {
+fn is_mixture(found: &[u8], contents: &[Vec<u8>]) -> bool {
     (0..BLOCK_LEN).step_by(LINE_LEN).all(|at| {
         let line = at..at + LINE_LEN;
         contents.iter().any(|content| content[line.clone()] == found[line.clone()])
