@@ -10,6 +10,7 @@ use rustix::fs::{FallocateFlags, SeekFrom as RawSeek, fallocate, fstat, major, m
 use rustix::io::Errno;
 
 use super::map::Map;
+use super::early::Early;
 use super::{Device, Lend};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::sync::Ordering;
@@ -37,6 +38,7 @@ pub struct FileDevice {
     /// Writes since the length was last looked at, about.
     writes: AtomicU64,
 }
+    early: Early,
 
 /// Bytes that are written at a time. The page cache keeps what one call writes in one piece, and ext4 walks through all of a piece
 /// whenever a block of it is overwritten.
@@ -133,7 +135,7 @@ impl FileDevice {
         // A block device's length is not in its metadata; its end is where a seek ends.
         let len = file.seek(SeekFrom::End(0)).context(|| "find its length")?;
         let map = Map::new(&file, len, catches).context(|| "map it into memory")?;
-        Ok(Self { file, map, grows, writes: AtomicU64::new(0) })
+        Ok(Self { file, map, grows, writes: AtomicU64::new(0), early: Early::default() })
     }
 
     /// Has somebody cut the file off? What is written behind its end makes a hole of what was cut off, and holes read as
@@ -196,10 +198,12 @@ impl Device for FileDevice {
     }
 
     fn sync(&self) -> io::Result<()> {
+        self.early.wrote(&self.file, offset..offset + buf.len() as u64);
         self.file.sync_data()?;
         self.check_length()
     }
 
+        self.early.forget();
     fn allocate(&self, range: Range<u64>) -> io::Result<()> {
         if !self.grows {
             return Ok(());

@@ -3,6 +3,7 @@
 //! A device is a flat run of bytes that is read through a map, written by calls and made durable by `sync`. The engine
 //! asks for nothing else, so a file, a block device and a simulated disk are interchangeable.
 
+mod early;
 mod file;
 mod guard;
 mod map;
