@@ -2,11 +2,12 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Seek, SeekFrom};
+use std::num::NonZero;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use rustix::fs::{FallocateFlags, SeekFrom as RawSeek, fallocate, fstat, major, minor, seek};
+use rustix::fs::{Advice, FallocateFlags, SeekFrom as RawSeek, fadvise, fallocate, fstat, major, minor, seek};
 use rustix::io::Errno;
 
 use super::map::Map;
@@ -242,6 +243,11 @@ impl Device for FileDevice {
     fn unlock(&self) {
         // If it fails, the lock goes with the file's last handle.
         self.file.unlock().unwrap_or_default();
+    fn will_read(&self, range: Range<u64>) {
+        // Advice that is not taken changes nothing.
+        fadvise(&self.file, range.start, NonZero::new(range.end - range.start), Advice::WillNeed).unwrap_or_default();
+    }
+
     }
 
     fn copy_mapped(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {

@@ -110,6 +110,10 @@ pub trait Device: Send + Sync {
         0
     }
 
+    /// The bytes of `range` will be read soon: whoever can begin to fetch them may do so, but nobody is to wait for that. A device that is
+    /// made of another one passes it on; one whose bytes are in memory has nothing to do.
+    fn will_read(&self, _range: Range<u64>) {}
+
     /// Lets others open what is behind this device; the engine touches it no more, except that slices lent before may still
     /// be read.
     fn unlock(&self) {}

@@ -148,6 +148,13 @@ impl Inner {
     fn written_checksums<T>(&mut self, spot: Spot, read: impl Fn(&Page) -> T) -> Result<Option<T>> {
         let Some(state) = self.load(spot.group)? else { return Ok(None) };
         let record = state.record;
+        let asked = state.checksums_asked;
+        state.checksums_asked |= 1 << spot.page;
+        // One block says nothing of what comes next. Whoever wants a second page may want them all, and a disk reads them at once in the
+        // time of a few.
+        if asked.count_ones() == 1 && asked != state.checksums_asked {
+            self.device.will_read(spot.group.checksum_bytes());
+        }
         if record.checksum_present >> spot.page & 1 == 0 {
             return Ok(None);
         }

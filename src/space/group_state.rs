@@ -25,6 +25,8 @@ pub struct GroupState {
     pub held_count: u32,
     /// Places below this one have space under them.
     pub secured: u32,
+    /// Bit `i`: checksum page `i` was asked for.
+    pub checksums_asked: u32,
 }
 
 impl GroupState {
@@ -40,6 +42,7 @@ impl GroupState {
             held: None,
             held_count: 0,
             secured: 0,
+            checksums_asked: 0,
         }
     }
 
