@@ -10,8 +10,8 @@ use std::path::Path;
 use rustix::fs::{Advice, FallocateFlags, SeekFrom as RawSeek, fadvise, fallocate, fstat, major, minor, seek};
 use rustix::io::Errno;
 
-use super::map::Map;
 use super::early::Early;
+use super::map::Map;
 use super::{Device, Lend};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::sync::Ordering;
@@ -38,12 +38,15 @@ pub struct FileDevice {
     grows: bool,
     /// Writes since the length was last looked at, about.
     writes: AtomicU64,
-}
     early: Early,
+}
 
 /// Bytes that are written at a time. The page cache keeps what one call writes in one piece, and ext4 walks through all of a piece
 /// whenever a block of it is overwritten.
 const WRITE_BYTES_MAX: usize = 64 * 1024;
+
+/// Up to this length the map is read without a look whether all of it is in memory: few pages would be waited for.
+const READ_UNASKED_MAX: usize = 64 * 1024;
 
 /// Writes that may go by before the file's length is looked at again.
 const WRITES_UNCHECKED_MAX: u64 = 32;
@@ -195,16 +198,16 @@ impl Device for FileDevice {
         for (index, part) in buf.chunks(WRITE_BYTES_MAX).enumerate() {
             self.file.write_all_at(part, offset + (index * WRITE_BYTES_MAX) as u64)?;
         }
+        self.early.wrote(&self.file, offset..offset + buf.len() as u64);
         Ok(())
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.early.wrote(&self.file, offset..offset + buf.len() as u64);
+        self.early.forget();
         self.file.sync_data()?;
         self.check_length()
     }
 
-        self.early.forget();
     fn allocate(&self, range: Range<u64>) -> io::Result<()> {
         if !self.grows {
             return Ok(());
@@ -240,17 +243,21 @@ impl Device for FileDevice {
         self.map.faults(lend)
     }
 
-    fn unlock(&self) {
-        // If it fails, the lock goes with the file's last handle.
-        self.file.unlock().unwrap_or_default();
     fn will_read(&self, range: Range<u64>) {
         // Advice that is not taken changes nothing.
         fadvise(&self.file, range.start, NonZero::new(range.end - range.start), Advice::WillNeed).unwrap_or_default();
     }
 
+    fn unlock(&self) {
+        // If it fails, the lock goes with the file's last handle.
+        self.file.unlock().unwrap_or_default();
     }
 
     fn copy_mapped(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        // The map fetches what is not in memory page by page, a call reads ahead.
+        if buf.len() > READ_UNASKED_MAX && !self.map.is_in_memory(offset..offset + buf.len() as u64) {
+            return self.read_at(buf, offset);
+        }
         // Once a part of the map could not be read, the file itself says what is there, or that it cannot.
         if self.map.copy(buf, offset) { Ok(()) } else { self.read_at(buf, offset) }
     }
