@@ -77,10 +77,8 @@ impl GroupState {
     /// Hands `count` places from `start` on back to whoever asks next.
     pub fn let_go(&mut self, start: Place, count: u32) {
         if let Some(held) = &mut self.held {
+            // It is kept when nothing is held any more: each write would make it anew.
             self.held_count -= held.clear(start, count);
-            if self.held_count == 0 {
-                self.held = None;
-            }
         }
     }
 }
