@@ -115,6 +115,7 @@ fn copy_proven(device: &dyn Device, space: &Space, part: &mut [u8], source: u64,
     if space.is_proven(first, blocks) && device.faults(Lend::data()) == 0 {
         return copy_plain(device, part, source);
     }
+    space.expect_checksum(first)?;
     let mut done = 0;
     while done < part.len() {
         let at = source + done as u64;
