@@ -89,12 +89,12 @@ mod tests {
 
     #[test]
     fn long_run_is_begun_with_as_it_goes_on() {
-        assert_eq!(begun(&[10..16]), [10..14, 14..15, 15..16]);
+        assert_eq!(begun(&[10..12, 12..16]), [10..14, 14..15, 15..16]);
     }
 
     #[test]
     fn short_runs_are_left_to_the_sync() {
-        assert_eq!(begun(&[10..13, 20..23, 10..13, 13..14]), [10..14]);
+        assert_eq!(begun(&[10..13, 20..23, 10..13, 13..15]), [10..14, 14..15]);
         assert!(begun(&[10..13, 20..23, 10..13]).is_empty());
     }
 
