@@ -2,13 +2,15 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Seek, SeekFrom};
+use std::num::NonZero;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use rustix::fs::{FallocateFlags, SeekFrom as RawSeek, fallocate, fstat, major, minor, seek};
+use rustix::fs::{Advice, FallocateFlags, SeekFrom as RawSeek, fadvise, fallocate, fstat, major, minor, seek};
 use rustix::io::Errno;
 
+use super::early::Early;
 use super::map::Map;
 use super::{Device, Lend};
 use crate::error::{Context, Error, ErrorKind, Result};
@@ -36,11 +38,15 @@ pub struct FileDevice {
     grows: bool,
     /// Writes since the length was last looked at, about.
     writes: AtomicU64,
+    early: Early,
 }
 
 /// Bytes that are written at a time. The page cache keeps what one call writes in one piece, and ext4 walks through all of a piece
 /// whenever a block of it is overwritten.
 const WRITE_BYTES_MAX: usize = 64 * 1024;
+
+/// Up to this length the map is read without a look whether all of it is in memory: few pages would be waited for.
+const READ_UNASKED_MAX: usize = 64 * 1024;
 
 /// Writes that may go by before the file's length is looked at again.
 const WRITES_UNCHECKED_MAX: u64 = 32;
@@ -133,7 +139,7 @@ impl FileDevice {
         // A block device's length is not in its metadata; its end is where a seek ends.
         let len = file.seek(SeekFrom::End(0)).context(|| "find its length")?;
         let map = Map::new(&file, len, catches).context(|| "map it into memory")?;
-        Ok(Self { file, map, grows, writes: AtomicU64::new(0) })
+        Ok(Self { file, map, grows, writes: AtomicU64::new(0), early: Early::default() })
     }
 
     /// Has somebody cut the file off? What is written behind its end makes a hole of what was cut off, and holes read as
@@ -192,10 +198,12 @@ impl Device for FileDevice {
         for (index, part) in buf.chunks(WRITE_BYTES_MAX).enumerate() {
             self.file.write_all_at(part, offset + (index * WRITE_BYTES_MAX) as u64)?;
         }
+        self.early.wrote(&self.file, offset..offset + buf.len() as u64);
         Ok(())
     }
 
     fn sync(&self) -> io::Result<()> {
+        self.early.forget();
         self.file.sync_data()?;
         self.check_length()
     }
@@ -235,12 +243,21 @@ impl Device for FileDevice {
         self.map.faults(lend)
     }
 
+    fn will_read(&self, range: Range<u64>) {
+        // Advice that is not taken changes nothing.
+        fadvise(&self.file, range.start, NonZero::new(range.end - range.start), Advice::WillNeed).unwrap_or_default();
+    }
+
     fn unlock(&self) {
         // If it fails, the lock goes with the file's last handle.
         self.file.unlock().unwrap_or_default();
     }
 
     fn copy_mapped(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        // The map fetches what is not in memory page by page, a call reads ahead.
+        if buf.len() > READ_UNASKED_MAX && !self.map.is_in_memory(offset..offset + buf.len() as u64) {
+            return self.read_at(buf, offset);
+        }
         // Once a part of the map could not be read, the file itself says what is there, or that it cannot.
         if self.map.copy(buf, offset) { Ok(()) } else { self.read_at(buf, offset) }
     }

@@ -24,6 +24,10 @@ use super::Lend;
 use super::guard::Guard;
 use crate::sync::Ordering;
 use crate::sync::plain::{AtomicPtr, AtomicU64, Mutex};
+use crate::units::{BLOCK_BYTES, BLOCK_LEN};
+
+/// Pages that the system is asked about at a time.
+const ASKED_PAGES_MAX: usize = 256;
 
 /// Shared, read-only maps of a whole file that follow the file's growth.
 pub struct Map {
@@ -104,6 +108,21 @@ impl Map {
         // the same, they turn into zeroes once (invariant 3): every decoder takes any bytes, and whoever lends compares the
         // count before what was read is believed.
         unsafe { slice::from_raw_parts(start, (range.end - range.start) as usize) }
+    }
+
+    /// Are all bytes of `range`, which must lie within the map, in memory at this moment? If the system does not tell, they are not.
+    pub fn is_in_memory(&self, range: Range<u64>) -> bool {
+        let start = range.start / BLOCK_BYTES * BLOCK_BYTES;
+        let first = self.address(&self.data, &(start..range.end));
+        let len = (range.end - start) as usize;
+        let mut pages = [0_u8; ASKED_PAGES_MAX];
+        (0..len).step_by(ASKED_PAGES_MAX * BLOCK_LEN).all(|done| {
+            let part = (len - done).min(ASKED_PAGES_MAX * BLOCK_LEN);
+            // SAFETY: `address` checked that the range is mapped, `done` lies in it, and the system writes a byte for each page, of
+            // which none is shorter than a block.
+            let failed = unsafe { libc::mincore(first.add(done).cast_mut().cast(), part, pages.as_mut_ptr()) };
+            failed == 0 && pages[..part.div_ceil(BLOCK_LEN)].iter().all(|page| page & 1 == 1)
+        })
     }
 
     /// Copies the bytes of data at `offset` into `buf`. They may be written at the same time. False says that the copy proves

@@ -3,6 +3,7 @@
 //! A device is a flat run of bytes that is read through a map, written by calls and made durable by `sync`. The engine
 //! asks for nothing else, so a file, a block device and a simulated disk are interchangeable.
 
+mod early;
 mod file;
 mod guard;
 mod map;
@@ -108,6 +109,10 @@ pub trait Device: Send + Sync {
     fn faults(&self, _lend: Lend) -> u64 {
         0
     }
+
+    /// The bytes of `range` will be read soon: whoever can begin to fetch them may do so, but nobody is to wait for that. A device that is
+    /// made of another one passes it on; one whose bytes are in memory has nothing to do.
+    fn will_read(&self, _range: Range<u64>) {}
 
     /// Lets others open what is behind this device; the engine touches it no more, except that slices lent before may still
     /// be read.

@@ -4,6 +4,8 @@
 //! the two slots of the allocation bitmap, and the two slots of each page of the checksum table. The 32,512 blocks that
 //! follow are the group's *places*; they hold either data or tree pages, never both.
 
+use std::ops::Range;
+
 use crate::units::PhysicalBlock;
 
 /// Blocks in a group, header included: 128 MiB.
@@ -64,6 +66,11 @@ impl Group {
     /// The block that holds slot `slot` (0 or 1) of page `page` of the group's checksum table.
     pub const fn checksum_slot(self, page: u32, slot: u8) -> PhysicalBlock {
         PhysicalBlock(self.start().0 + CHECKSUM_SLOT + 2 * page as u64 + slot as u64)
+    }
+
+    /// The bytes of the store where the group's checksum table lies.
+    pub const fn checksum_bytes(self) -> Range<u64> {
+        self.checksum_slot(0, 0).offset()..self.checksum_slot(CHECKSUM_PAGES, 0).offset()
     }
 
     /// How many places the group has in a store of `store_blocks` blocks: fewer in the last group, which may be cut off.

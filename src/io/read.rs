@@ -9,9 +9,6 @@ use crate::format::entry::Extent;
 use crate::space::Space;
 use crate::units::{BLOCK_BYTES, BLOCK_LEN, Epoch, LogicalBlock, PhysicalBlock};
 
-/// Reads up to this length are copied out of the map; longer ones are read by `pread`, whose readahead pays for the call.
-const MAPPED_READ_MAX: usize = 64 * 1024;
-
 /// Blocks whose checksums are fetched at a time.
 const BLOCKS_PER_COMPARISON: usize = 64;
 
@@ -96,8 +93,19 @@ pub fn copy(device: &dyn Device, space: &Space, segments: &[Segment], buf: &mut 
 }
 
 fn copy_plain(device: &dyn Device, part: &mut [u8], source: u64) -> Result<()> {
-    let read = if part.len() <= MAPPED_READ_MAX { device.copy_mapped(part, source) } else { device.read_at(part, source) };
-    read.device_context(|| format!("read {} bytes at block {} of the store", part.len(), source / BLOCK_BYTES))
+    let read = device.copy_mapped(part, source);
+    read.device_context(|| doing(part.len(), source))
+}
+
+/// The same for bytes that are looked at for the first time, and may well come from the disk: a call waits for less than a page fault,
+/// and is told if the disk fails.
+fn copy_first(device: &dyn Device, part: &mut [u8], source: u64) -> Result<()> {
+    let read = device.read_at(part, source);
+    read.device_context(|| doing(part.len(), source))
+}
+
+fn doing(len: usize, source: u64) -> String {
+    format!("read {len} bytes at block {} of the store", source / BLOCK_BYTES)
 }
 
 fn copy_proven(device: &dyn Device, space: &Space, part: &mut [u8], source: u64, offset: u64) -> Result<()> {
@@ -107,6 +115,7 @@ fn copy_proven(device: &dyn Device, space: &Space, part: &mut [u8], source: u64,
     if space.is_proven(first, blocks) && device.faults(Lend::data()) == 0 {
         return copy_plain(device, part, source);
     }
+    space.expect_checksum(first)?;
     let mut done = 0;
     while done < part.len() {
         let at = source + done as u64;
@@ -115,13 +124,13 @@ fn copy_proven(device: &dyn Device, space: &Space, part: &mut [u8], source: u64,
         let rest = &mut part[done..];
         let whole = if within == 0 { rest.len() / BLOCK_LEN * BLOCK_LEN } else { 0 };
         if whole > 0 {
-            copy_plain(device, &mut rest[..whole], at)?;
+            copy_first(device, &mut rest[..whole], at)?;
             prove(space, logical, block, &rest[..whole])?;
             done += whole;
         } else {
             // A checksum is about the whole block.
             let mut bytes = [0; BLOCK_LEN];
-            copy_plain(device, &mut bytes, block.offset())?;
+            copy_first(device, &mut bytes, block.offset())?;
             prove(space, logical, block, &bytes)?;
             let len = rest.len().min(BLOCK_LEN - within);
             rest[..len].copy_from_slice(&bytes[within..within + len]);
@@ -164,7 +173,7 @@ pub fn prove_lent(device: &dyn Device, space: &Space, logical: LogicalBlock, fir
         let start = first.plus(done);
         if !space.is_proven(start, count) {
             bytes.resize((count * BLOCK_BYTES) as usize, 0);
-            copy_plain(device, &mut bytes, start.offset())?;
+            copy_first(device, &mut bytes, start.offset())?;
             prove(space, logical.plus(done), start, &bytes)?;
         }
         done += count;

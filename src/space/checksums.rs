@@ -108,6 +108,14 @@ impl Space {
         Ok(())
     }
 
+    /// The checksum of a block will be wanted: it is fetched while the block itself is read.
+    ///
+    /// # Errors
+    /// `Corrupt` if the group tree cannot be read.
+    pub fn expect_checksum(&self, block: PhysicalBlock) -> Result<()> {
+        self.inner.lock().expect_checksums(Spot::of(block)?)
+    }
+
     /// The checksum that was noted for a block.
     ///
     /// # Errors
@@ -151,6 +159,26 @@ impl Inner {
         Ok(self.checksums.get_mut(&key).expect("it was just put there"))
     }
 
+    /// Begins to fetch the page, unless that was done before.
+    fn expect_checksums(&mut self, spot: Spot) -> Result<()> {
+        let Some(state) = self.load(spot.group)? else { return Ok(()) };
+        let before = state.checksums_asked;
+        let slot = (state.record.checksum_slots >> spot.page & 1) as u8;
+        state.checksums_asked |= 1 << spot.page;
+        match before.count_ones() {
+            _ if before >> spot.page & 1 == 1 => {}
+            0 => {
+                let page = spot.group.checksum_slot(spot.page, slot);
+                self.device.will_read(page.offset()..page.plus(1).offset());
+            }
+            // One block says nothing of what comes next. Whoever wants a second page may want them all, and a disk reads them at once in
+            // the time of a few.
+            1 => self.device.will_read(spot.group.checksum_bytes()),
+            _ => {}
+        }
+        Ok(())
+    }
+
     /// Reads the newest page, wherever it is; `None` if there never was one.
     fn read_checksums<T>(&mut self, spot: Spot, read: impl Fn(&Page) -> T) -> Result<Option<T>> {
         let key = spot.key();
@@ -165,6 +193,7 @@ impl Inner {
 
     /// Reads the page in its current slot; `None` if it was never written.
     fn written_checksums<T>(&mut self, spot: Spot, read: impl Fn(&Page) -> T) -> Result<Option<T>> {
+        self.expect_checksums(spot)?;
         let Some(state) = self.load(spot.group)? else { return Ok(None) };
         let record = state.record;
         if record.checksum_present >> spot.page & 1 == 0 {

@@ -29,6 +29,8 @@ pub struct GroupState {
     pub held_count: u32,
     /// Places below this one have space under them.
     pub secured: u32,
+    /// Bit `i`: checksum page `i` was asked for.
+    pub checksums_asked: u32,
 }
 
 impl GroupState {
@@ -45,6 +47,7 @@ impl GroupState {
             held: None,
             held_count: 0,
             secured: 0,
+            checksums_asked: 0,
         }
     }
 
@@ -111,10 +114,8 @@ impl GroupState {
     /// Hands `count` places from `start` on back to whoever asks next.
     pub fn let_go(&mut self, start: Place, count: u32) {
         if let Some(held) = &mut self.held {
+            // It is kept when nothing is held any more: each write would make it anew.
             self.held_count -= held.clear(start, count);
-            if self.held_count == 0 {
-                self.held = None;
-            }
         }
     }
 }

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use super::{How, Purpose, Space, SpaceState};
 use crate::device::{Device, Lend, MemoryDevice};
 use crate::error::ErrorKind;
-use crate::format::group::{GROUP_BLOCKS, GROUP_PLACES, Group, HEADER_BLOCKS, Place, STORE_BLOCKS_MIN};
+use crate::format::group::{
+    CHECKSUM_PAGES, CHECKSUMS_PER_PAGE, GROUP_BLOCKS, GROUP_PLACES, Group, HEADER_BLOCKS, Place, STORE_BLOCKS_MIN,
+};
 use crate::format::page::Root;
 use crate::format::space_changes::SpaceChanges;
 use crate::sync::{AtomicBool, Mutex, Ordering};
@@ -230,6 +232,8 @@ struct Filling {
     inner: MemoryDevice,
     secured: Mutex<BTreeSet<u64>>,
     full: AtomicBool,
+    /// What will be read soon.
+    expected: Mutex<Vec<Range<u64>>>,
 }
 
 impl Device for Filling {
@@ -268,11 +272,45 @@ impl Device for Filling {
     fn mapped(&self, range: Range<u64>, lend: Lend) -> &[u8] {
         self.inner.mapped(range, lend)
     }
+
+    fn will_read(&self, range: Range<u64>) {
+        self.expected.lock().push(range);
+    }
 }
 
 fn filling(groups: u64) -> Arc<Filling> {
     let inner = MemoryDevice::new(groups * GROUP_BLOCKS * BLOCK_BYTES).unwrap();
-    Arc::new(Filling { inner, secured: Mutex::default(), full: AtomicBool::new(false) })
+    Arc::new(Filling { inner, secured: Mutex::default(), full: AtomicBool::new(false), expected: Mutex::default() })
+}
+
+#[test]
+fn second_page_of_checksums_of_a_group_brings_the_others() {
+    let device = filling(4);
+    let mut bench = Bench::on(device.clone());
+    let mut taken = Vec::new();
+    while taken.last().is_none_or(|block| Group::of(*block) < Group(2)) {
+        let (start, count) = bench.take_and_use(CHECKSUMS_PER_PAGE);
+        bench.space.set_checksums(start, &vec![1; count as usize]).unwrap();
+        taken.push(start);
+    }
+    bench.reopen();
+    let expected = || std::mem::take(&mut *device.expected.lock());
+    expected();
+    let ask = |block: PhysicalBlock| assert_eq!(bench.space.checksum(block).unwrap(), Some(1));
+    let [first, second, third, .., other] = taken[..] else { panic!("many blocks were taken") };
+    [first, first, other].into_iter().for_each(ask);
+    let [one, another] = expected().try_into().unwrap();
+    for (range, block) in [(one, first), (another, other)] {
+        assert_eq!(range.end - range.start, BLOCK_BYTES);
+        assert_eq!(range.start / BLOCK_BYTES / GROUP_BLOCKS, Group::of(block).0);
+    }
+    ask(second);
+    let header = Group::of(first).start().offset();
+    let [range] = expected().try_into().unwrap();
+    assert!(header < range.start && range.end <= header + HEADER_BLOCKS * BLOCK_BYTES);
+    assert_eq!(range.end - range.start, 2 * u64::from(CHECKSUM_PAGES) * BLOCK_BYTES);
+    [third, first, second, other].into_iter().for_each(ask);
+    assert_eq!(expected(), []);
 }
 
 #[test]

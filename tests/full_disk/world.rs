@@ -362,6 +362,10 @@ impl Device for NoFallocate {
         self.0.faults(lend)
     }
 
+    fn will_read(&self, range: Range<u64>) {
+        self.0.will_read(range);
+    }
+
     fn unlock(&self) {
         self.0.unlock();
     }
