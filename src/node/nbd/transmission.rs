@@ -166,7 +166,7 @@ impl<'a> Reader<'_, '_, 'a> {
         loop {
             shared.check_broken()?;
             let Some((request, len)) = Request::decode(shared.session.mode, self.inbox.filled())? else {
-                if !self.fill("a request")? {
+                if !self.fill(false)? {
                     return Ok(());
                 }
                 continue;
@@ -204,7 +204,7 @@ impl<'a> Reader<'_, '_, 'a> {
     /// The payload is served from the inbox, where it lies.
     fn with_short_payload(&mut self, request: Request, len: usize) -> Result<(), Ended> {
         while self.inbox.filled().len() < len {
-            self.fill_more()?;
+            self.fill(true)?;
         }
         let shared = self.shared;
         let others = self.inbox.filled().len() > len || shared.in_flight.load(Ordering::Relaxed) > 0;
@@ -253,7 +253,7 @@ impl<'a> Reader<'_, '_, 'a> {
         }
         while rest > 0 {
             if self.inbox.is_empty() {
-                self.fill_more()?;
+                self.fill(true)?;
             }
             let count = rest.min(self.inbox.filled().len() as u64);
             self.inbox.take(count as usize);
@@ -263,13 +263,13 @@ impl<'a> Reader<'_, '_, 'a> {
     }
 
     /// Looks for more for a while without sleeping, if the last requests came soon enough for that to be worth it.
-    fn fill_soon(&mut self, most: usize) -> Result<Filled, Ended> {
+    fn fill_soon(&mut self) -> Result<Filled, Ended> {
         if !self.patience.is_worth_it() || self.shared.in_flight.load(Ordering::Relaxed) > 0 {
             return Ok(Filled::Nothing);
         }
         let begun = Instant::now();
         loop {
-            let filled = self.inbox.fill_at_once(self.shared.wire, most)?;
+            let filled = self.inbox.fill_at_once(self.shared.wire, self.at_once)?;
             if filled != Filled::Nothing || begun.elapsed() > PATIENCE {
                 self.patience.looked(filled != Filled::Nothing);
                 return Ok(filled);
@@ -279,40 +279,28 @@ impl<'a> Reader<'_, '_, 'a> {
         }
     }
 
-    /// Sends what is ready and waits for more; false at the end, if it comes between requests.
-    fn fill(&mut self, what: &str) -> Result<bool, Ended> {
+    /// Sends what is ready and waits for more; false at the end, if it comes between requests. `amid` says that a part of a request was
+    /// taken already.
+    fn fill(&mut self, amid: bool) -> Result<bool, Ended> {
         self.send()?;
-        let mut filled = self.fill_soon(self.at_once)?;
+        let mut filled = self.fill_soon()?;
         let begun = Instant::now();
         loop {
             if filled == Filled::Nothing {
                 filled = self.inbox.fill(self.shared.wire, self.at_once)?;
-                self.patience.waited(begun.elapsed());
+                // The rest of a request comes soon anyway, and says nothing of when the next one comes.
+                if !amid {
+                    self.patience.waited(begun.elapsed());
+                }
             }
+            let amid = amid || !self.inbox.is_empty();
             match std::mem::replace(&mut filled, Filled::Nothing) {
                 Filled::More => return Ok(true),
-                Filled::End if self.inbox.is_empty() => return Ok(false),
-                Filled::End => return Err(left_in(what)),
+                Filled::End if amid => return Err(left_in("a request")),
+                Filled::End => return Ok(false),
+                Filled::Nothing if amid => self.check_stall(begun)?,
                 // Between requests a client may be silent as long as he likes, but keeps no memory meanwhile.
-                Filled::Nothing if self.inbox.is_empty() => *self.shared.payloads.lock() = Kept::default(),
-                Filled::Nothing => self.check_stall(begun)?,
-            }
-        }
-    }
-
-    /// As [`Reader::fill`], in the middle of a request.
-    fn fill_more(&mut self) -> Result<(), Ended> {
-        self.send()?;
-        let mut filled = self.fill_soon(INBOX_BYTES)?;
-        let begun = Instant::now();
-        loop {
-            if filled == Filled::Nothing {
-                filled = self.inbox.fill(self.shared.wire, INBOX_BYTES)?;
-            }
-            match std::mem::replace(&mut filled, Filled::Nothing) {
-                Filled::More => return Ok(()),
-                Filled::End => return Err(left_in("a request")),
-                Filled::Nothing => self.check_stall(begun)?,
+                Filled::Nothing => *self.shared.payloads.lock() = Kept::default(),
             }
         }
     }
