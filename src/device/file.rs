@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use rustix::fs::{Advice, FallocateFlags, SeekFrom as RawSeek, fadvise, fallocate, fstat, major, minor, seek};
+use rustix::fs::{Advice, FallocateFlags, SeekFrom as RawSeek, fadvise, fallocate, major, minor, seek};
 use rustix::io::Errno;
 
 use super::early::Early;
@@ -148,7 +148,8 @@ impl FileDevice {
         if !self.grows {
             return Ok(());
         }
-        let (len, whole) = (fstat(&self.file)?.st_size as u64, self.len_bytes());
+        // Not by `fstat`: since Linux 6.13 the write after one must give the file a new time stamp, and its sync make that durable.
+        let (len, whole) = (seek(&self.file, RawSeek::End(0))?, self.len_bytes());
         if len >= whole {
             return Ok(());
         }
@@ -206,6 +207,14 @@ impl Device for FileDevice {
         self.early.forget();
         self.file.sync_data()?;
         self.check_length()
+    }
+
+    fn will_write(&self, range: Range<u64>) {
+        if self.grows && self.check_length().is_ok() {
+            let zeroes = vec![0; (range.end - range.start) as usize];
+            // Whoever writes there hears what fails.
+            self.file.write_all_at(&zeroes, range.start).unwrap_or_default();
+        }
     }
 
     fn allocate(&self, range: Range<u64>) -> io::Result<()> {

@@ -86,6 +86,10 @@ pub trait Device: Send + Sync {
     /// Whatever the system says; it is then unknown what is durable, and trying again would prove nothing.
     fn sync(&self) -> io::Result<()>;
 
+    /// Nothing is in `range`, and small pieces of it will be written soon, one after the other: a device that makes what was never written
+    /// durable more slowly than the rest writes something there. A hint: who has nothing to gain by it does nothing.
+    fn will_write(&self, _range: Range<u64>) {}
+
     /// Secures space for `range`, so that writing there cannot fail for lack of it.
     ///
     /// # Errors

@@ -38,6 +38,12 @@ impl Bitmap {
         self.words.iter().map(|word| word.count_ones()).sum()
     }
 
+    /// The place behind the last one that is taken.
+    pub fn end(&self) -> u32 {
+        let last = self.words.iter().rposition(|word| *word != 0);
+        last.map_or(0, |last| last as u32 * 64 + 64 - self.words[last].leading_zeros())
+    }
+
     /// How many places from `from` on, below `end`, are free here and not in `held`.
     pub fn count_free(&self, held: Option<&Self>, from: Place, end: u32) -> u32 {
         let (mut at, mut free) = (from, 0);

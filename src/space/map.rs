@@ -41,6 +41,9 @@ pub enum Purpose {
 /// Blocks secured at a time: 4 MiB cost one call of some microseconds.
 const SECURE_PLACES: u32 = 1024;
 
+/// Tree pages that are written ahead at a time: 256 KiB.
+const WRITTEN_AHEAD_PLACES: u32 = 64;
+
 /// The space map and the checksum table of a store.
 pub struct Space {
     pub(super) inner: Mutex<Inner>,
@@ -404,7 +407,16 @@ impl Inner {
         let count = count.min(state.secured - start.0);
         match kind {
             GroupKind::Data => state.hold(start, count),
-            GroupKind::Tree => state.set_used(start, count),
+            GroupKind::Tree => {
+                state.set_used(start, count);
+                // A commit of a few pages must not wait until the file system has noted that their space holds something.
+                if start.0 + count > state.unwritten {
+                    let until = (start.0 + count).next_multiple_of(WRITTEN_AHEAD_PLACES).min(state.secured);
+                    let ahead = window.group.block(start)..window.group.block(Place(until));
+                    state.unwritten = until;
+                    self.device.will_write(ahead.start.offset()..ahead.end.offset());
+                }
+            }
         }
         let run = PlaceRun { group: window.group, start, count };
         self.set_window(kind, Some(Window { group: window.group, next: Place(start.0 + count) }));
@@ -525,6 +537,7 @@ impl Inner {
             return Err(Error::corrupt(format!("group {}: {count} places are taken, its record says {told}", group.0)));
         }
         let state = self.groups.get_mut(&group.0).expect("the group is loaded");
+        state.unwritten = bitmap.end();
         state.bitmap = Some(bitmap);
         if !std::mem::take(&mut state.listed).is_empty() {
             state.bitmap_written = Some(written);

@@ -366,6 +366,10 @@ impl Device for NoFallocate {
         self.0.will_read(range);
     }
 
+    fn will_write(&self, range: Range<u64>) {
+        self.0.will_write(range);
+    }
+
     fn unlock(&self) {
         self.0.unlock();
     }
