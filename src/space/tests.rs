@@ -135,6 +135,27 @@ fn block_that_is_taken_and_not_used_is_free_after_a_crash() {
     assert_eq!(blocks(&bench.take_all_data()), 246);
 }
 
+/// What a superblock lists is listed on, as long as the page that it belongs to cannot be read: commits go on.
+#[test]
+fn changes_of_a_bitmap_that_is_damaged_stay_listed() {
+    let mut bench = Bench::new(3 * GROUP_BLOCKS);
+    let (start, _) = bench.take_and_use(10);
+    bench.space.set_checksums(start, &[5; 10]).unwrap();
+    bench.commit();
+    bench.take_and_use(1);
+    bench.reopen();
+    let listed = bench.state.changes.clone();
+    assert!(!listed.is_empty());
+    for slot in [0, 1] {
+        bench.device.write_at(&[1; 64], Group::of(start).bitmap_slot(slot).offset()).unwrap();
+    }
+    bench.commit_as(How::PagesWritten);
+    assert_eq!(bench.state.changes.places, listed.places);
+    assert_eq!(bench.space.take_data(1).unwrap_err().kind(), ErrorKind::Corrupt);
+    bench.reopen();
+    assert_eq!(bench.space.checksum(start).unwrap(), Some(5));
+}
+
 #[test]
 fn double_free_is_refused() {
     let bench = Bench::new(STORE_BLOCKS_MIN);

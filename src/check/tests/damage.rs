@@ -7,11 +7,12 @@ use super::sketch::{DATA, Sketch, Sketched, TREE, buckets, hole, kinds, run};
 use crate::check::ProblemKind::{self, *};
 use crate::format::codec::{put_u16, put_u64};
 use crate::format::entry::{self, Extent};
-use crate::format::group::{Place, STORE_BLOCKS_MIN};
+use crate::format::group::{Group, Place, STORE_BLOCKS_MIN};
 use crate::format::page::{self, HEADER_LEN, Page, PagePointer, Root};
 use crate::format::record::{
     self, ATTRIBUTES_LEN_MAX, BookmarkRecord, DriveRecord, NoteRecord, ObjectId, RecordKind, SnapshotRecord, VersionRecord,
 };
+use crate::format::space_changes::{ChecksumRun, TurnedRun};
 use crate::units::{BLOCK_LEN, Epoch, Generation, PhysicalBlock};
 
 /// What is found when the family is changed before its catalog is written.
@@ -491,6 +492,22 @@ fn group_record_that_cannot_be_is_bad() {
     assert_eq!(groups(|page| put_u16(page, HEADER_LEN + 8 + 4, 1 << 3)), [WrongSize, NotAllocated, BadGroup]);
     // A bitmap that the record does not mean is the bitmap's damage.
     assert_eq!(groups(|page| put_u16(page, HEADER_LEN + 8 + 12, 3)), [PageDamaged]);
+}
+
+#[test]
+fn changes_that_a_superblock_lists_count_and_must_be_ones() {
+    let turned =
+        |start, in_use| changed(|store| store.superblock.space_changes.places = vec![TurnedRun { start, blocks: 1, in_use }]);
+    let (used, free) = (TREE.block(Place(0)), DATA.block(Place(200)));
+    assert_eq!(turned(used, true), [BadGroup]);
+    assert_eq!(turned(free, false), [BadGroup]);
+    assert_eq!(turned(used, false), [WrongSize, NotAllocated]);
+    assert_eq!(turned(free, true), [WrongSize, Leak]);
+    assert_eq!(turned(Group(5).block(Place(0)), true), [BadGroup]);
+    let noted =
+        |start| changed(|store| store.superblock.space_changes.checksums = vec![ChecksumRun { start, checksums: vec![7] }]);
+    assert_eq!(noted(free), []);
+    assert_eq!(noted(used), [BadGroup]);
 }
 
 #[test]
