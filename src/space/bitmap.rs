@@ -89,7 +89,11 @@ impl Bitmap {
     /// Tells each run of places that are taken here and free in `other`, or the other way round, in order, and which of the two it is.
     pub fn differences(&self, other: &Self, mut tell: impl FnMut(Place, u32, bool)) {
         let mut run: Option<(u32, u32, bool)> = None;
-        for (index, (word, other)) in self.words.iter().zip(&*other.words).enumerate() {
+        let pairs = self.words.chunks(8).zip(other.words.chunks(8)).enumerate();
+        // Most of the two is the same.
+        let pairs = pairs.filter(|(_, (words, others))| words != others);
+        let pairs = pairs.flat_map(|(chunk, (words, others))| (8 * chunk..).zip(words.iter().zip(others)));
+        for (index, (word, other)) in pairs {
             let mut left = word ^ other;
             while left != 0 {
                 let bit = left.trailing_zeros();
