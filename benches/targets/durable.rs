@@ -79,6 +79,6 @@ fn freezes<'a>(table: &mut Table, store: &Store, page: &impl Fn() -> Contestant<
 }
 
 /// Where a sync is free, a ratio of syncs means nothing.
-fn on_disk(target: Target) -> Target {
+pub fn on_disk(target: Target) -> Target {
     if is_in_memory() { Target::None } else { target }
 }

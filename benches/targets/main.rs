@@ -8,6 +8,7 @@ mod cold;
 mod durable;
 mod ground;
 mod load;
+mod metadata;
 mod race;
 mod reads;
 #[path = "../setup/mod.rs"]
@@ -54,6 +55,7 @@ fn main() {
     let ground = Ground::open();
     writes::rows(&mut table, &ground);
     durable::rows(&mut table, &ground);
+    metadata::rows(&mut table, &ground.store);
     threads::rows(&mut table, &ground);
     writes::rows_in_fresh_space(&mut table, &ground);
     ground.clear();
