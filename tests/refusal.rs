@@ -17,8 +17,8 @@ use floe::{DriveOptions, Error, ErrorKind, Snapshot, SnapshotOptions, Store, Sto
 use tempfile::TempDir;
 
 use stranger::{
-    FEATURE_COMMIT_RECORD, FEATURE_NOTES, FEATURES_OPTIONAL, FEATURES_REQUIRED, GENERATION, PAGE, Picture, Use, VERSION, u32_at,
-    u64_at,
+    FEATURE_COMMIT_RECORD, FEATURE_NOTES, FEATURE_SPACE_CHANGES, FEATURES_OPTIONAL, FEATURES_REQUIRED, GENERATION, PAGE, Picture,
+    Use, VERSION, u32_at, u64_at,
 };
 
 const BLOCK: u64 = 4096;
@@ -426,7 +426,7 @@ fn store_requires_that_a_reader_knows_notes_as_long_as_it_has_any() {
     let requires = |slots: [u64; 2], expected: u64, when: &str| {
         let picture = Picture::of(&path).unwrap();
         for slot in slots {
-            let required = u64_at(&picture.block(slot), FEATURES_REQUIRED) & !FEATURE_COMMIT_RECORD;
+            let required = u64_at(&picture.block(slot), FEATURES_REQUIRED) & !(FEATURE_COMMIT_RECORD | FEATURE_SPACE_CHANGES);
             assert_eq!(required, expected, "slot {slot} {when}");
         }
     };

@@ -23,6 +23,8 @@ pub const FEATURES_REQUIRED: usize = 24;
 #[allow(dead_code)] // For the test of refusals.
 pub const FEATURE_NOTES: u64 = 1;
 pub const FEATURE_COMMIT_RECORD: u64 = 2;
+/// Required feature: the superblock lists changes of the space map.
+pub const FEATURE_SPACE_CHANGES: u64 = 4;
 pub const GENERATION: usize = 48;
 const SEED: usize = 80;
 const CATALOG: usize = 104;
