@@ -1,13 +1,13 @@
 //! How is a regular file or a block device used as a device?
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Seek, SeekFrom};
+use std::io;
 use std::num::NonZero;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use rustix::fs::{Advice, FallocateFlags, SeekFrom as RawSeek, fadvise, fallocate, major, minor, seek};
+use rustix::fs::{Advice, FallocateFlags, SeekFrom, fadvise, fallocate, major, minor, seek};
 use rustix::io::Errno;
 
 use super::early::Early;
@@ -135,9 +135,8 @@ impl FileDevice {
     }
 
     /// A device over a file that is already ours.
-    pub(super) fn over(mut file: File, grows: bool, catches: bool) -> Result<Self> {
-        // A block device's length is not in its metadata; its end is where a seek ends.
-        let len = file.seek(SeekFrom::End(0)).context(|| "find its length")?;
+    pub(super) fn over(file: File, grows: bool, catches: bool) -> Result<Self> {
+        let len = length_of(&file).context(|| "find its length")?;
         let map = Map::new(&file, len, catches).context(|| "map it into memory")?;
         Ok(Self { file, map, grows, writes: AtomicU64::new(0), early: Early::default() })
     }
@@ -148,8 +147,7 @@ impl FileDevice {
         if !self.grows {
             return Ok(());
         }
-        // Not by `fstat`: since Linux 6.13 the write after one must give the file a new time stamp, and its sync make that durable.
-        let (len, whole) = (seek(&self.file, RawSeek::End(0))?, self.len_bytes());
+        let (len, whole) = (length_of(&self.file)?, self.len_bytes());
         if len >= whole {
             return Ok(());
         }
@@ -160,7 +158,7 @@ impl FileDevice {
 
     /// Is there a hole in a range that was written once? Only a file that was cut off, and then written behind its end, has one.
     fn check_no_hole(&self, range: Range<u64>) -> io::Result<()> {
-        let hole = match seek(&self.file, RawSeek::Hole(range.start)) {
+        let hole = match seek(&self.file, SeekFrom::Hole(range.start)) {
             Ok(hole) => hole,
             Err(Errno::NXIO) => range.start,
             // A file system that does not know its holes.
@@ -175,6 +173,12 @@ impl FileDevice {
         }
         Ok(())
     }
+}
+
+/// Where a seek to the end leads. Not what `fstat` says: a block device's length is not in its metadata, and since Linux 6.13 the write after
+/// an `fstat` must give the file a new time stamp, and its sync make that durable.
+fn length_of(file: &File) -> io::Result<u64> {
+    Ok(seek(file, SeekFrom::End(0))?)
 }
 
 impl Device for FileDevice {

@@ -30,7 +30,7 @@ pub struct GroupState {
     /// Places below this one have space under them.
     pub secured: u32,
     /// Places from this one on are free, and it is not known that they ever were written.
-    pub unwritten: u32,
+    pub untouched: u32,
     /// Bit `i`: checksum page `i` was asked for.
     pub checksums_asked: u32,
 }
@@ -49,7 +49,7 @@ impl GroupState {
             held: None,
             held_count: 0,
             secured: 0,
-            unwritten: 0,
+            untouched: 0,
             checksums_asked: 0,
         }
     }

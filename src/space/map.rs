@@ -410,10 +410,10 @@ impl Inner {
             GroupKind::Tree => {
                 state.set_used(start, count);
                 // A commit of a few pages must not wait until the file system has noted that their space holds something.
-                if start.0 + count > state.unwritten {
+                if start.0 + count > state.untouched {
                     let until = (start.0 + count).next_multiple_of(WRITTEN_AHEAD_PLACES).min(state.secured);
                     let ahead = window.group.block(start)..window.group.block(Place(until));
-                    state.unwritten = until;
+                    state.untouched = until;
                     self.device.will_write(ahead.start.offset()..ahead.end.offset());
                 }
             }
@@ -537,7 +537,7 @@ impl Inner {
             return Err(Error::corrupt(format!("group {}: {count} places are taken, its record says {told}", group.0)));
         }
         let state = self.groups.get_mut(&group.0).expect("the group is loaded");
-        state.unwritten = bitmap.end();
+        state.untouched = bitmap.end();
         state.bitmap = Some(bitmap);
         if !std::mem::take(&mut state.listed).is_empty() {
             state.bitmap_written = Some(written);
