@@ -43,7 +43,7 @@ pub struct FileDevice {
 
 /// Bytes that are written at a time. The page cache keeps what one call writes in one piece, and ext4 walks through all of a piece
 /// whenever a block of it is overwritten.
-const WRITE_BYTES_MAX: usize = 64 * 1024;
+const WRITE_BYTES_MAX: usize = 16 * 1024;
 
 /// Up to this length the map is read without a look whether all of it is in memory: few pages would be waited for.
 const READ_UNASKED_MAX: usize = 64 * 1024;
