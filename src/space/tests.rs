@@ -157,6 +157,25 @@ fn changes_of_a_bitmap_that_is_damaged_stay_listed() {
 }
 
 #[test]
+fn pages_of_trees_fill_gaps_once_half_of_their_space_is_free() {
+    let mut bench = Bench::new(STORE_BLOCKS_MIN);
+    // More than are secured at a time.
+    let take = |bench: &Bench| -> Vec<PhysicalBlock> { (0..1500).map(|_| bench.space.take_page().unwrap()).collect() };
+    let free = |bench: &mut Bench, pages: &[PhysicalBlock]| {
+        pages.iter().for_each(|page| bench.space.free_page(*page).unwrap());
+        let generation = bench.commit();
+        bench.space.release(generation);
+    };
+    let first = take(&bench);
+    free(&mut bench, &first[..500]);
+    let second = take(&bench);
+    assert!(second[0] > first[1499] && second.is_sorted(), "a gap was filled");
+    free(&mut bench, &first[500..]);
+    free(&mut bench, &second);
+    assert!(take(&bench).contains(&first[0]), "what was freed is not used again");
+}
+
+#[test]
 fn double_free_is_refused() {
     let bench = Bench::new(STORE_BLOCKS_MIN);
     let (start, _) = bench.take_and_use(4);

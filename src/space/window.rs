@@ -1,7 +1,8 @@
 //! From which group are the next blocks taken?
 //!
 //! New blocks lie side by side: each kind of block is taken from one group, upwards, until the group has no more. Space that
-//! was used before is preferred to space that never was, since the file system makes the latter durable more slowly.
+//! was used before is preferred to space that never was, since the file system makes the latter durable more slowly. Pages of trees
+//! are replaced one here and one there, and each place apart makes a sync longer: they get up to twice the space they take.
 
 use std::ops::{ControlFlow, Range};
 
@@ -116,7 +117,11 @@ impl Inner {
     /// worth it or if the file system has no more; else secures more.
     pub fn secure_or_reuse(&mut self, kind: GroupKind, window: Window, place: Place) -> Result<()> {
         let state = self.groups.get(&window.group.0).expect("a window's group is loaded");
-        if window.next.0 > 0 && state.free_and_secured() >= worthwhile(kind) {
+        let enough = match kind {
+            GroupKind::Data => worthwhile(kind),
+            GroupKind::Tree => worthwhile(kind).max(state.secured / 2),
+        };
+        if window.next.0 > 0 && state.free_and_secured() >= enough {
             self.set_window(kind, Some(Window { group: window.group, next: Place(0) }));
             return Ok(());
         }
