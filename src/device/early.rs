@@ -23,16 +23,22 @@ const RUN_BYTES_MIN: u64 = 4 * 1024 * 1024;
 /// Bytes that are begun with at a time.
 const STEP_BYTES: u64 = 1024 * 1024;
 
+/// Runs that are written at a time: a copying program has several connections, each with a part of the image.
+const RUNS_MAX: usize = 16;
+
+/// Pieces of the file that the disk may begin with between two syncs.
+const BEGUN_MAX: usize = 64;
+
 /// What was written in order, and what of it the disk has begun with.
 #[derive(Default)]
 pub struct Early(Mutex<Progress>);
 
 #[derive(Default)]
 struct Progress {
-    /// Writes of which each began where the one before ended.
-    run: Range<u64>,
-    /// From the first to the last byte that the disk was asked to begin with since the last sync.
-    begun: Range<u64>,
+    /// Writes that lie side by side; the run that grew last comes last.
+    runs: Vec<Range<u64>>,
+    /// What the disk was asked to begin with since the last sync; no two touch.
+    begun: Vec<Range<u64>>,
 }
 
 impl Early {
@@ -56,20 +62,38 @@ impl Early {
 impl Progress {
     /// Notes what was written; returns what the disk shall begin with.
     fn wrote(&mut self, range: Range<u64>) -> Option<Range<u64>> {
-        let start = if range.start == self.run.end { self.run.start } else { range.start };
-        self.run = start..range.end;
-        if self.run.end - self.run.start < RUN_BYTES_MIN {
+        let run = self.grown(range);
+        if run.end - run.start < RUN_BYTES_MIN {
             return None;
         }
-        let is_continued = self.run.contains(&self.begun.end);
-        let next = if is_continued { self.begun.end } else { self.run.start }..self.run.end;
-        let is_again = next.start < self.begun.end && self.begun.start < next.end;
+        let begun_until = self.begun.iter().map(|begun| begun.end).filter(|end| (run.start..=run.end).contains(end)).max();
+        let next = begun_until.unwrap_or(run.start)..run.end;
+        let is_again = self.begun.iter().any(|begun| next.start < begun.end && begun.start < next.end);
         if is_again || next.end - next.start < STEP_BYTES {
             return None;
         }
-        self.begun =
-            if self.begun.is_empty() { next.clone() } else { self.begun.start.min(next.start)..self.begun.end.max(next.end) };
+        match self.begun.iter().position(|begun| begun.end == next.start) {
+            Some(at) => self.begun[at].end = next.end,
+            None if self.begun.len() < BEGUN_MAX => self.begun.push(next.clone()),
+            None => return None,
+        }
         Some(next)
+    }
+
+    /// The run that the write belongs to. Writers at one time pass each other, so it may lie before the run as well.
+    fn grown(&mut self, range: Range<u64>) -> Range<u64> {
+        let mut take = |touches: &dyn Fn(&Range<u64>) -> bool| {
+            let at = self.runs.iter().position(touches)?;
+            Some(self.runs.remove(at))
+        };
+        let before = take(&|run| run.end == range.start);
+        let behind = take(&|run| run.start == range.end);
+        let run = before.map_or(range.start, |run| run.start)..behind.map_or(range.end, |run| run.end);
+        if self.runs.len() == RUNS_MAX {
+            self.runs.remove(0);
+        }
+        self.runs.push(run.clone());
+        run
     }
 }
 
@@ -103,6 +127,30 @@ mod tests {
         assert_eq!(begun(&[10..15, 10..15, 10..15]), [10..14, 14..15]);
         assert_eq!(begun(&[10..15, 10..17]), [10..14, 14..15, 15..16, 16..17]);
         assert_eq!(begun(&[10..14, 30..34, 10..14, 31..35, 30..36]), [10..14, 30..34, 34..35, 35..36]);
+    }
+
+    #[test]
+    fn runs_that_are_written_at_one_time_are_begun_with_each() {
+        let turns = (0..6).flat_map(|mib| [10 + mib..11 + mib, 50 + mib..51 + mib]);
+        assert_eq!(begun(&turns.collect::<Vec<_>>()), [10..14, 50..54, 14..15, 54..55, 15..16, 55..56]);
+    }
+
+    #[test]
+    fn writes_that_pass_each_other_make_one_run() {
+        assert_eq!(begun(&[11..12, 10..11, 13..14, 12..13, 15..16, 14..15]), [10..14, 14..16]);
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let mut progress = Progress::default();
+        for run in 0..1000 {
+            for mib in 0..4 {
+                let start = (run * 8 + mib) * MIB;
+                let next = progress.wrote(start..start + MIB);
+                assert_eq!(next.is_some(), mib == 3 && run < BEGUN_MAX as u64);
+            }
+        }
+        assert_eq!((progress.runs.len(), progress.begun.len()), (RUNS_MAX, BEGUN_MAX));
     }
 
     #[test]
