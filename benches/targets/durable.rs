@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use floe::{Drive, DriveOptions, Store};
 
 use crate::ground::{Ground, Refreeze};
-use crate::load::{Fill, plain_writes, timed, writes};
+use crate::load::{Fill, plain_commits, plain_writes, timed, writes};
 use crate::race::{Contestant, Row, Table, Target};
 use crate::setup::{GIB, comb, freeze, is_in_memory, reclaim_all};
 
@@ -23,6 +23,9 @@ pub fn rows(table: &mut Table, ground: &Ground) {
     let again = || frozen.borrow_mut().again();
     let name = "flush after each write, just after a snapshot";
     single(name, on_disk(Target::SpeedMin(0.9)), writes(drive, 1, 13).before(again));
+    let name = "flush after each write, just after a snapshot: beside as much, written to as many places";
+    let written = [plain_commits(file, 16), writes(drive, 1, 17).before(again)];
+    table.row(Row::new(name, Target::None, written).turns(TURNS));
     let name = "flush after every 32 writes, just after a snapshot";
     let frozen_writes = writes(drive, 32, 15).before(again);
     table.row(Row::new(name, on_disk(Target::SpeedMin(1.3)), [pages(), frozen_writes]).turns(TURNS).operations(32));

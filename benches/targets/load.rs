@@ -48,6 +48,22 @@ pub fn write_drive(drive: &Drive, to: &mut Fill, count: u32) {
     drive.flush().expect("a flush");
 }
 
+/// Writes as much as a commit after one write, to as many places, then `fdatasync`: a block, pages side by side, and a superblock.
+pub fn plain_commits(file: &File, seed: u64) -> Contestant<'_> {
+    const PAGES: u64 = 6;
+    let mut to = Fill::new(seed);
+    let mut pages = Fresh::new(PAGES * BLOCK);
+    let mut next = 0;
+    let mut commit = move || {
+        next = (next + PAGES) % (BLOCKS - PAGES) + 1;
+        file.write_all_at(to.bytes.next(), to.places.next()).expect("a write");
+        file.write_all_at(pages.next(), next * BLOCK).expect("a write");
+        file.write_all_at(to.bytes.next(), 0).expect("a write");
+        file.sync_data().expect("a sync");
+    };
+    Contestant::new("plain file, 8 pages in 3 places", move || timed(&mut commit))
+}
+
 /// Reads blocks at random.
 pub fn read_blocks(read_at: impl Fn(&mut [u8], u64), places: &mut Places, count: u32) {
     let mut bytes = vec![0; BLOCK as usize];
