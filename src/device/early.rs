@@ -37,7 +37,7 @@ pub struct Early(Mutex<Progress>);
 struct Progress {
     /// Writes that lie side by side; the run that grew last comes last.
     runs: Vec<Range<u64>>,
-    /// What the disk was asked to begin with since the last sync; no two touch.
+    /// What the disk was asked to begin with since the last sync; no two share a byte.
     begun: Vec<Range<u64>>,
 }
 
