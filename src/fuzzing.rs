@@ -8,7 +8,7 @@ use std::ops::{ControlFlow, Range};
 
 use crate::error::{Error, Result};
 use crate::format::codec::put_u32;
-use crate::format::entry::{self, ENTRIES_PER_PAGE, ENTRY_LEN, Extent, Value};
+use crate::format::entry::{self, ENTRIES_PER_PAGE, ENTRY_LEN, Extent};
 use crate::format::group::GroupRecord;
 use crate::format::page::{self, HEADER_LEN, PAGE_MAGIC, Page, PageKind, PagePointer, Root};
 use crate::format::record::{
@@ -212,6 +212,10 @@ impl PagesMut for Forest {
 struct Nobody;
 
 impl<P> Consumer<P> for Nobody {
+    fn shared_run(&mut self, _pages: &P, _branch: &Page, _level: u8, _places: Range<usize>) -> Result<usize> {
+        Ok(0)
+    }
+
     fn is_shared(&mut self, _pages: &P, _page: &Dropped) -> Result<bool> {
         Ok(false)
     }
@@ -220,7 +224,7 @@ impl<P> Consumer<P> for Nobody {
         Ok(())
     }
 
-    fn entries(&mut self, _pages: &P, _gone: &[(u64, Value)]) -> Result<()> {
+    fn entries(&mut self, _pages: &P, _leaf: &Page, _gone: usize) -> Result<()> {
         Ok(())
     }
 }

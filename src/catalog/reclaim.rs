@@ -4,15 +4,16 @@
 //! in the table is held by it, what is not any more has been decided, so the table itself is the cursor: it commits with
 //! everything else and survives a crash. Subtrees that somebody else holds are dropped without being looked at.
 
+use std::ops::Range;
+
 use crate::canary::{self, Canary};
 use crate::error::Result;
-use crate::format::entry::Value;
-use crate::format::page::Root;
+use crate::format::page::{Page, Root};
 use crate::format::record::{ObjectId, RecordKind};
 use crate::space::{Space, SpaceUsage};
 use crate::table;
 use crate::tree::consume::{Consumer, consume};
-use crate::tree::{Dropped, Pages};
+use crate::tree::{Dropped, Pages, entries};
 
 use super::history::{Tree, Versions};
 use super::writer::TableWriter;
@@ -111,7 +112,20 @@ struct Holders<'a> {
     tree: Tree,
 }
 
+impl Holders<'_> {
+    /// The tree of a version below, which holds most of what this one held, unless all was written anew. What stands there just the
+    /// same needs no closer look; what does not may still be held.
+    fn likely_holder(&self) -> Result<Root> {
+        let below = self.versions.at(self.id)?.children.first().and_then(|child| self.versions.find(*child));
+        Ok(below.map_or(Root::EMPTY, |version| version.root(self.tree)))
+    }
+}
+
 impl<P: Pages> Consumer<P> for Holders<'_> {
+    fn shared_run(&mut self, pages: &P, branch: &Page, level: u8, places: Range<usize>) -> Result<usize> {
+        entries::same_run(pages, &self.likely_holder()?, branch, level, places)
+    }
+
     fn is_shared(&mut self, pages: &P, page: &Dropped) -> Result<bool> {
         // The version's own tree is empty by now, so this asks those below it.
         Ok(self.versions.is_page_below(pages, self.id, self.tree, page)?
@@ -122,11 +136,12 @@ impl<P: Pages> Consumer<P> for Holders<'_> {
         self.space.free_page(page.pointer.page)
     }
 
-    fn entries(&mut self, pages: &P, gone: &[(u64, Value)]) -> Result<()> {
+    fn entries(&mut self, pages: &P, leaf: &Page, gone: usize) -> Result<()> {
         if self.tree == Tree::Histogram {
             return Ok(());
         }
-        let mut rest = gone.iter().map(|(key, value)| table::extent(*key, value)).collect::<Result<Vec<_>>>()?;
+        let missing = entries::not_in(pages, &self.likely_holder()?, leaf, gone)?;
+        let mut rest = missing.iter().map(|(key, value)| table::extent(*key, value)).collect::<Result<Vec<_>>>()?;
         rest.retain(|piece| piece.physical.is_some());
         self.versions.keep_unheld(pages, self.id, &mut rest)?;
         for piece in rest {

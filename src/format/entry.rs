@@ -3,6 +3,8 @@
 //! Branch entries, extents, histogram buckets and group records are all 24 bytes: a 64-bit key and 16 bytes of value,
 //! 169 to a page, in strictly rising order of keys.
 
+use std::ops::Range;
+
 use super::codec::{put_u32, put_u48, put_u64, u32_at, u48_at, u64_at};
 use super::page::{HEADER_LEN, PAYLOAD_LEN, Page, PagePointer};
 use crate::units::{BLOCK_LEN, Epoch, LogicalBlock, PhysicalBlock};
@@ -51,6 +53,17 @@ pub fn close_gap(page: &mut Page, index: usize, count: usize) {
 pub fn move_tail(left: &mut Page, from: usize, count: usize, right: &mut Page, right_count: usize) {
     right[at(right_count)..at(right_count + count - from)].copy_from_slice(&left[at(from)..at(count)]);
     left[at(from)..at(count)].fill(0);
+}
+
+/// How many entries of `left` from `left_from` on are, one after the other and bit by bit, those of `right` from `right_from` on?
+/// Of neither page more than so many entries are looked at.
+pub fn same_run(left: &Page, left_places: Range<usize>, right: &Page, right_places: Range<usize>) -> usize {
+    let (left, right) = (entries(left, left_places), entries(right, right_places));
+    left.iter().zip(right).take_while(|(left, right)| left == right).count()
+}
+
+fn entries(page: &Page, places: Range<usize>) -> &[[u8; ENTRY_LEN]] {
+    page[at(places.start)..at(places.end)].as_chunks().0
 }
 
 /// Are all bytes behind the first `count` entries zero?

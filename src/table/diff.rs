@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::format::entry::Extent;
 use crate::format::page::{PagePointer, Root};
 use crate::tree::Pages;
-use crate::tree::entries::{Part, parts};
+use crate::tree::entries::{Part, differing_parts, parts};
 use crate::units::LogicalBlock;
 
 /// A run of blocks that two tables map differently.
@@ -54,15 +54,15 @@ pub fn diff<P: Pages>(
             continue;
         }
         let (left_piece, right_piece) = match left.turn().cmp(&right.turn()) {
+            Ordering::Equal if left.height() > 0 => {
+                Side::expand_both(&mut left, &mut right)?;
+                continue;
+            }
             Ordering::Less => (left.advance(right.key())?, None),
             Ordering::Greater => (None, right.advance(left.key())?),
             Ordering::Equal => {
                 let end = left.end().min(right.end());
-                match left.advance(end)? {
-                    // Two pages: the left one was expanded, and the right one is the higher one now.
-                    None => (None, None),
-                    piece => (piece, right.advance(end)?),
-                }
+                (left.advance(end)?, right.advance(end)?)
             }
         };
         let Some(change) = Change::between(left_piece, right_piece) else { continue };
@@ -147,11 +147,14 @@ impl<'p, P: Pages> Side<'p, P> {
 
     /// The side with the lesser turn goes first.
     fn turn(&self) -> (u64, Reverse<u8>) {
-        let height = match self.pending.last() {
+        (self.key(), Reverse(self.height()))
+    }
+
+    fn height(&self) -> u8 {
+        match self.pending.last() {
             Some(Pending::Page { level, .. }) => level + 1,
             _ => 0,
-        };
-        (self.key(), Reverse(height))
+        }
     }
 
     fn stands_at_page_of(&self, other: &Self) -> bool {
@@ -175,28 +178,46 @@ impl<'p, P: Pages> Side<'p, P> {
                 }
                 Ok(Some(extent.part(extent.logical, LogicalBlock(end))))
             }
-            Some(Pending::Page { key: least, pointer, level }) => {
-                let mut next = self.key();
-                for part in parts(self.pages, pointer, level, self.first)?.rev() {
-                    let (Part::Child { key, .. } | Part::Entry { key, .. }) = part;
-                    // In a damaged tree several pointers could lead to one page, and the walk would last for ever; but no page
-                    // is read twice as long as keys rise.
-                    if key < least || key >= next {
-                        return Err(Error::corrupt(format!("page {}: its keys do not rise", pointer.page)));
-                    }
-                    next = key;
-                    match part {
-                        Part::Child { key, pointer, level } => self.pending.push(Pending::Page { key, pointer, level }),
-                        Part::Entry { key, value } => {
-                            let extent = extent(key, &value)?;
-                            if extent.end() > self.from {
-                                self.pending.push(Pending::Extent(extent.part(self.from, extent.end())));
-                            }
-                        }
-                    }
-                }
+            Some(Pending::Page { key, pointer, level }) => {
+                self.put_back(key, pointer, parts(self.pages, pointer, level, self.first)?)?;
                 Ok(None)
             }
         }
+    }
+
+    /// Puts what stands in the pages on top of two sides in their place, but for what stands in both.
+    fn expand_both(left: &mut Self, right: &mut Self) -> Result<()> {
+        if let (Some(Pending::Page { key: left_key, pointer: left_page, level }), Some(Pending::Page { key, pointer, .. })) =
+            (left.pending.pop(), right.pending.pop())
+        {
+            let [left_parts, right_parts] = differing_parts(left.pages, [left_page, pointer], level, [left.first, right.first])?;
+            left.put_back(left_key, left_page, left_parts.into_iter())?;
+            right.put_back(key, pointer, right_parts.into_iter())?;
+        }
+        Ok(())
+    }
+
+    /// Puts what stands in a page in its place.
+    fn put_back(&mut self, least: u64, page: PagePointer, parts: impl DoubleEndedIterator<Item = Part>) -> Result<()> {
+        let mut next = self.key();
+        for part in parts.rev() {
+            let (Part::Child { key, .. } | Part::Entry { key, .. }) = part;
+            // In a damaged tree several pointers could lead to one page, and the walk would last for ever; but no page
+            // is read twice as long as keys rise.
+            if key < least || key >= next {
+                return Err(Error::corrupt(format!("page {}: its keys do not rise", page.page)));
+            }
+            next = key;
+            match part {
+                Part::Child { key, pointer, level } => self.pending.push(Pending::Page { key, pointer, level }),
+                Part::Entry { key, value } => {
+                    let extent = extent(key, &value)?;
+                    if extent.end() > self.from {
+                        self.pending.push(Pending::Extent(extent.part(self.from, extent.end())));
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 }

@@ -5,13 +5,13 @@
 //! be another one at each read: zeroes, half a page, an entry without a meaning, a page of somewhere else, noise.
 
 use std::cell::Cell;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use proptest::prelude::*;
 
 use super::{diff, extent, insert, next, parts_not_held, remove, walk, walk_born_after};
 use crate::error::Result;
-use crate::format::entry::{Extent, Value};
+use crate::format::entry::Extent;
 use crate::format::page::{self, HEADER_LEN, Page, PageKind, PagePointer, Root};
 use crate::tree::consume::{Consumer, consume};
 use crate::tree::memory::MemoryPages;
@@ -100,10 +100,16 @@ impl PagesMut for Clouded {
     }
 }
 
-/// Shares nothing, and keeps what it is told.
-struct Keeps;
+/// Shares what another tree holds and some more, and keeps what it is told.
+struct Keeps {
+    beside: Root,
+}
 
 impl Consumer<Clouded> for Keeps {
+    fn shared_run(&mut self, pages: &Clouded, branch: &Page, level: u8, places: Range<usize>) -> Result<usize> {
+        if pages.random(2) == 0 { Ok(0) } else { entries::same_run(pages, &self.beside, branch, level, places) }
+    }
+
     fn is_shared(&mut self, pages: &Clouded, _: &Dropped) -> Result<bool> {
         Ok(pages.random(20) == 0)
     }
@@ -112,7 +118,8 @@ impl Consumer<Clouded> for Keeps {
         Ok(())
     }
 
-    fn entries(&mut self, _: &Clouded, gone: &[(u64, Value)]) -> Result<()> {
+    fn entries(&mut self, pages: &Clouded, leaf: &Page, gone: usize) -> Result<()> {
+        let gone = entries::not_in(pages, &self.beside, leaf, gone)?;
         gone.iter().try_for_each(|(key, value)| extent(*key, value).map(drop))
     }
 }
@@ -174,7 +181,7 @@ proptest! {
             let run = Extent { blocks: (end.0 - at.0) as u32, ..single(at.0, 2_000_000 + at.0, birth) };
             let changed = match pages.random(3) {
                 0 => remove(&mut pages, &root, at..end, 64, tombstone, &mut removed, &mut dropped).map(|(root, _)| root),
-                1 => consume(&mut pages, &root, &mut 5, &mut Keeps),
+                1 => consume(&mut pages, &root, &mut 5, &mut Keeps { beside: second }),
                 _ => insert(&mut pages, &root, run, &mut removed, &mut dropped),
             };
             // A change that failed poisons the store; one that came to a wrong end is told from the count of faults.

@@ -7,6 +7,8 @@
 //! 1. Each page that nobody else holds is freed once, when its last entry goes or when a copy takes its place.
 //! 2. Nothing beneath a page that someone else holds is read.
 
+use std::ops::Range;
+
 use super::layout::{Fixed, Layout};
 use super::search::{self, child, dropped, lost_entries, read, top};
 use super::{Dropped, PagesMut};
@@ -16,12 +18,15 @@ use crate::format::page::{self, Page, PagePointer, Root};
 
 /// Decides and learns what becomes of a tree's pages and entries while it is consumed.
 pub trait Consumer<P> {
+    /// How many of a branch's entries in `places` lead, one after the other from the first on, to pages that someone else is
+    /// known to hold? The others are asked about with [`is_shared`](Self::is_shared).
+    fn shared_run(&mut self, pages: &P, branch: &Page, level: u8, places: Range<usize>) -> Result<usize>;
     /// Does someone else hold the page (and so everything beneath it)?
     fn is_shared(&mut self, pages: &P, page: &Dropped) -> Result<bool>;
     /// The tree no longer holds the page, and nobody else does.
     fn free_page(&mut self, pages: &P, page: &Dropped) -> Result<()>;
-    /// Entries of one leaf, in order, are gone from the tree.
-    fn entries(&mut self, pages: &P, gone: &[(u64, entry::Value)]) -> Result<()>;
+    /// The first `gone` entries of a leaf are gone from the tree.
+    fn entries(&mut self, pages: &P, leaf: &Page, gone: usize) -> Result<()>;
 }
 
 /// Removes entries from the left end of a tree of fixed entries, and all pages that get empty by it, until `budget` is used
@@ -57,12 +62,19 @@ fn consume_page<P: PagesMut>(
     if level == 0 {
         let page = read::<Fixed>(pages, pointer, level)?;
         gone = usize::try_from(*budget).map_or(count, |budget| budget.min(count));
-        let entries: Vec<_> = (0..gone).map(|index| (entry::key(page, index), entry::value(page, index))).collect();
-        consumer.entries(pages, &entries)?;
+        consumer.entries(pages, page, gone)?;
         *budget -= gone as u64;
     } else {
         while gone < count && *budget > 0 {
-            let before = child(read::<Fixed>(pages, pointer, level)?, gone);
+            let page = read::<Fixed>(pages, pointer, level)?;
+            let most = usize::try_from(*budget).map_or(count, |budget| count.min(gone + budget));
+            let shared = consumer.shared_run(pages, page, level, gone..most)?;
+            *budget -= shared as u64;
+            gone += shared;
+            if gone == most {
+                continue;
+            }
+            let before = child(page, gone);
             if let Some(rest) = consume_page(pages, before, level - 1, budget, consumer)? {
                 first_child = (rest != before).then_some(rest);
                 break;

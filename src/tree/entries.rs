@@ -3,7 +3,8 @@
 //! Extent tables, birth histograms and the group tree are trees of 24-byte entries. Looking up reads one page a level and
 //! allocates nothing.
 
-use std::ops::ControlFlow;
+use std::cmp::Ordering;
+use std::ops::{ControlFlow, Range};
 
 use super::layout::Fixed;
 use super::search::{self, child, child_index, count, place, read, top};
@@ -98,12 +99,47 @@ pub fn parts<'p, P: Pages>(
     level: u8,
     from: u64,
 ) -> Result<impl DoubleEndedIterator<Item = Part> + use<'p, P>> {
+    let (page, places) = places_from(pages, pointer, level, from)?;
+    Ok(places.map(move |index| part_at(page, level, index)))
+}
+
+/// What stands in each of two pages of that level, in order, less what lies before a key, and less what stands in both just the same.
+pub fn differing_parts(pages: &impl Pages, pointers: [PagePointer; 2], level: u8, from: [u64; 2]) -> Result<[Vec<Part>; 2]> {
+    let (left, mut left_places) = places_from(pages, pointers[0], level, from[0])?;
+    let (right, mut right_places) = places_from(pages, pointers[1], level, from[1])?;
+    let mut parts = [Vec::new(), Vec::new()];
+    loop {
+        let run = entry::same_run(left, left_places.clone(), right, right_places.clone());
+        left_places.start += run;
+        right_places.start += run;
+        let order = match (left_places.is_empty(), right_places.is_empty()) {
+            (true, true) => return Ok(parts),
+            (false, true) => Ordering::Less,
+            (true, false) => Ordering::Greater,
+            (false, false) => entry::key(left, left_places.start).cmp(&entry::key(right, right_places.start)),
+        };
+        if order.is_le() {
+            parts[0].extend(left_places.next().map(|index| part_at(left, level, index)));
+        }
+        if order.is_ge() {
+            parts[1].extend(right_places.next().map(|index| part_at(right, level, index)));
+        }
+    }
+}
+
+/// The page behind `pointer`, and the places in it that do not lie before the key `from`.
+fn places_from(pages: &impl Pages, pointer: PagePointer, level: u8, from: u64) -> Result<(&Page, Range<usize>)> {
     let page = read::<Fixed>(pages, pointer, level)?;
     let first = if level == 0 { place::<Fixed>(page, from).index } else { child_index(page, from) };
-    Ok((first..count::<Fixed>(page, level)).map(move |index| match level {
+    let end = count::<Fixed>(page, level);
+    Ok((page, first.min(end)..end))
+}
+
+fn part_at(page: &Page, level: u8, index: usize) -> Part {
+    match level {
         0 => Part::Entry { key: entry::key(page, index), value: entry::value(page, index) },
         _ => Part::Child { key: entry::key(page, index), pointer: child(page, index), level: level - 1 },
-    }))
+    }
 }
 
 fn entry_at(leaf: &Page, index: usize) -> (u64, Value) {
@@ -158,6 +194,54 @@ pub fn visit_born_after(
     search::visit::<Fixed, _>(pages, root, from, Some(epoch), &mut |page, index| {
         found(entry::key(page, index), &entry::value(page, index))
     })
+}
+
+/// How many entries of `page` from the first of `places` on stand just the same, one after the other, in one page of the tree?
+pub fn same_run(pages: &impl Pages, root: &Root, page: &Page, level: u8, places: Range<usize>) -> Result<usize> {
+    let key = entry::key(page, places.start);
+    let Some(other) = search::page_of_level::<Fixed>(pages, root, key, level)? else { return Ok(0) };
+    let end = count::<Fixed>(other, level);
+    let from = place::<Fixed>(other, key).index.min(end);
+    Ok(entry::same_run(page, places, other, from..end))
+}
+
+/// Those of the first `gone` entries of `leaf` that do not stand just the same in the tree, in order.
+pub fn not_in(pages: &impl Pages, root: &Root, leaf: &Page, gone: usize) -> Result<Vec<(u64, Value)>> {
+    let mut missing = Vec::new();
+    let mut index = 0;
+    while index < gone {
+        let first = entry::key(leaf, index);
+        let Some(other) = search::leaf::<Fixed>(pages, root, first)? else {
+            missing.extend((index..gone).map(|index| entry_at(leaf, index)));
+            break;
+        };
+        let end = count::<Fixed>(other, 0);
+        let mut at = place::<Fixed>(other, first).index.min(end);
+        if at == end {
+            // Nothing of the tree lies between here and its next leaf.
+            let next = ceiling(pages, root, first)?.map(|(key, _)| key);
+            missing.push(entry_at(leaf, index));
+            index += 1;
+            while index < gone && next.is_none_or(|next| entry::key(leaf, index) < next) {
+                missing.push(entry_at(leaf, index));
+                index += 1;
+            }
+        }
+        while index < gone && at < end {
+            let run = entry::same_run(leaf, index..gone, other, at..end);
+            (index, at) = (index + run, at + run);
+            if index == gone || at == end {
+                break;
+            }
+            let order = entry::key(leaf, index).cmp(&entry::key(other, at));
+            at += usize::from(order.is_ge());
+            if order.is_le() {
+                missing.push(entry_at(leaf, index));
+                index += 1;
+            }
+        }
+    }
+    Ok(missing)
 }
 
 /// Does the tree hold `page`, which is of level `level` and starts with `first_key`? Reads the pages above it, never it.

@@ -82,12 +82,20 @@ pub fn dropped<L: Layout>(pages: &impl Pages, pointer: PagePointer, level: u8) -
 
 /// The leaf that holds `key`, if any does.
 pub fn leaf<'p, L: Layout>(pages: &'p impl Pages, root: &Root, key: u64) -> Result<Option<&'p Page>> {
-    let Some((mut pointer, level)) = top(root)? else { return Ok(None) };
-    for level in (1..=level).rev() {
+    page_of_level::<L>(pages, root, key, 0)
+}
+
+/// The page of that level on the way to `key`, if the tree is so high.
+pub fn page_of_level<'p, L: Layout>(pages: &'p impl Pages, root: &Root, key: u64, level: u8) -> Result<Option<&'p Page>> {
+    let Some((mut pointer, top_level)) = top(root)? else { return Ok(None) };
+    if level > top_level {
+        return Ok(None);
+    }
+    for level in (level + 1..=top_level).rev() {
         let branch = read::<L>(pages, pointer, level)?;
         pointer = child(branch, child_index(branch, key));
     }
-    read::<L>(pages, pointer, 0).map(Some)
+    read::<L>(pages, pointer, level).map(Some)
 }
 
 /// Calls `found` with leaf and place of each key that is at least `from`, in order, leaving out pages born at or before

@@ -1,7 +1,7 @@
 //! Do trees hold what was put into them, in the pages they should?
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use proptest::prelude::*;
 
@@ -12,7 +12,7 @@ use super::memory::{MemoryPages, check_dropped, check_tree};
 use super::{Dropped, Pages, records};
 use crate::error::{ErrorKind, Result};
 use crate::format::entry::Value;
-use crate::format::page::{self, LEVEL_MAX, PageKind, Root};
+use crate::format::page::{self, LEVEL_MAX, Page, PageKind, Root};
 use crate::format::record::RECORD_LEN_MAX;
 use crate::units::{Epoch, PhysicalBlock};
 
@@ -258,6 +258,13 @@ impl Recorded {
 }
 
 impl Consumer<MemoryPages> for Recorded {
+    fn shared_run(&mut self, pages: &MemoryPages, branch: &Page, level: u8, places: Range<usize>) -> Result<usize> {
+        let Some(root) = self.others.first() else { return Ok(0) };
+        let run = entries::same_run(pages, root, branch, level, places)?;
+        self.left_to_others += run as u64;
+        Ok(run)
+    }
+
     fn is_shared(&mut self, pages: &MemoryPages, page: &Dropped) -> Result<bool> {
         for root in &self.others {
             if entries::holds_page(pages, root, page.pointer.page, page.level, page.first_key)? {
@@ -273,8 +280,8 @@ impl Consumer<MemoryPages> for Recorded {
         Ok(())
     }
 
-    fn entries(&mut self, _: &MemoryPages, gone: &[(u64, Value)]) -> Result<()> {
-        self.keys.extend(gone.iter().map(|(key, _)| key));
+    fn entries(&mut self, _: &MemoryPages, leaf: &Page, gone: usize) -> Result<()> {
+        self.keys.extend((0..gone).map(|index| Fixed::key(leaf, index)));
         Ok(())
     }
 }
