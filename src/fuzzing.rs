@@ -224,8 +224,8 @@ impl<P> Consumer<P> for Nobody {
         Ok(())
     }
 
-    fn entries(&mut self, _pages: &P, _leaf: &Page, _gone: usize) -> Result<()> {
-        Ok(())
+    fn entries(&mut self, _pages: &P, _leaf: &Page) -> Result<u64> {
+        Ok(1)
     }
 }
 

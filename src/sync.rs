@@ -22,6 +22,18 @@ pub fn hand_over<T>(guard: RwLockWriteGuard<'_, T>) {
     RwLockWriteGuard::unlock_fair(guard);
 }
 
+/// Lets others go first for a while: ten times what a step takes that they may have waited for.
+#[cfg(not(shuttle))]
+pub fn stand_back() {
+    std::thread::sleep(std::time::Duration::from_millis(1));
+}
+
+/// Lets others go first: for how long is for the schedule to say.
+#[cfg(shuttle)]
+pub fn stand_back() {
+    ::shuttle::thread::yield_now();
+}
+
 /// Lets go of a lock: who is next is for the schedule to say.
 #[cfg(shuttle)]
 pub fn hand_over<T>(guard: RwLockWriteGuard<'_, T>) {

@@ -19,12 +19,15 @@ use super::history::{Tree, Versions};
 use super::writer::TableWriter;
 use super::{Catalog, Version};
 
+/// What a leaf costs beside those of its extents that are looked at closely, measured in these.
+const LEAF_COST: u64 = 8;
+
 /// What one step did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReclaimStep {
     /// Blocks and pages given back.
     pub freed_blocks: u64,
-    /// Extents and shared subtrees visited.
+    /// What it cost, in extents that are looked at closely.
     pub visited: u64,
     /// Nothing is left to do, but for what somebody still reads.
     pub done: bool,
@@ -136,17 +139,18 @@ impl<P: Pages> Consumer<P> for Holders<'_> {
         self.space.free_page(page.pointer.page)
     }
 
-    fn entries(&mut self, pages: &P, leaf: &Page, gone: usize) -> Result<()> {
+    fn entries(&mut self, pages: &P, leaf: &Page) -> Result<u64> {
         if self.tree == Tree::Histogram {
-            return Ok(());
+            return Ok(LEAF_COST);
         }
-        let missing = entries::not_in(pages, &self.likely_holder()?, leaf, gone)?;
+        let missing = entries::not_in(pages, &self.likely_holder()?, leaf)?;
+        let cost = LEAF_COST + missing.len() as u64;
         let mut rest = missing.iter().map(|(key, value)| table::extent(*key, value)).collect::<Result<Vec<_>>>()?;
         rest.retain(|piece| piece.physical.is_some());
         self.versions.keep_unheld(pages, self.id, &mut rest)?;
         for piece in rest {
             self.versions.release_blocks(pages, self.space, self.parent, piece)?;
         }
-        Ok(())
+        Ok(cost)
     }
 }

@@ -12,7 +12,7 @@ use crate::format::page::Root;
 use crate::format::record::ObjectId;
 use crate::io::{self, Change, Image, Lies, RangeLock, SEGMENTS_MAX, Segment, Target};
 use crate::space::Purpose;
-use crate::sync::RwLock;
+use crate::sync::{RwLock, stand_back};
 use crate::table;
 use crate::units::{BLOCK_BYTES, BLOCK_LEN, DRIVE_BYTES_MAX, Epoch, LogicalBlock, PhysicalBlock};
 
@@ -290,6 +290,18 @@ impl Engine {
             self.completed();
         }
         self.bound_heap()?;
+        Ok(step)
+    }
+
+    /// The same, for whoever is in no hurry: if somebody wanted the catalog meanwhile, he lets others go first for a while.
+    ///
+    /// # Errors
+    /// As [`Engine::reclaim_step`].
+    pub fn reclaim_step_unhurried(&self, budget: u64) -> Result<ReclaimStep> {
+        let step = self.reclaim_step(budget)?;
+        if !step.done && self.catalog.is_locked() {
+            stand_back();
+        }
         Ok(step)
     }
 

@@ -179,7 +179,7 @@ fn reclaim_when_woken(engine: &Weak<Engine>, woken: &Receiver<()>) {
             let Ok(_life) = engine.writable() else { return };
             // A step that fails poisons the store if it must; whoever works with the store learns it there. What it left
             // undone, for want of space say, the next call finds.
-            let Ok(step) = engine.reclaim_step(BACKGROUND_STEP) else { break };
+            let Ok(step) = engine.reclaim_step_unhurried(BACKGROUND_STEP) else { break };
             // What was freed may be used again after a commit, and what is deleted may be freed after one.
             let waits = !step.done && step.visited == 0;
             if (waits || (step.done && step.visited > 0)) && engine.flush().is_err() {

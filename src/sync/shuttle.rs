@@ -148,6 +148,12 @@ impl<T> RwLock<T> {
         RwLockWriteGuard { lock: self, value: Some(value) }
     }
 
+    /// Has somebody locked it?
+    pub fn is_locked(&self) -> bool {
+        let queue = self.queue();
+        queue.writing || queue.readers > 0
+    }
+
     fn wait(&self, mut enter: impl FnMut(&mut Queue) -> bool) {
         self.turn.load(Ordering::SeqCst);
         loop {

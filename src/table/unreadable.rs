@@ -118,9 +118,10 @@ impl Consumer<Clouded> for Keeps {
         Ok(())
     }
 
-    fn entries(&mut self, pages: &Clouded, leaf: &Page, gone: usize) -> Result<()> {
-        let gone = entries::not_in(pages, &self.beside, leaf, gone)?;
-        gone.iter().try_for_each(|(key, value)| extent(*key, value).map(drop))
+    fn entries(&mut self, pages: &Clouded, leaf: &Page) -> Result<u64> {
+        let gone = entries::not_in(pages, &self.beside, leaf)?;
+        gone.iter().try_for_each(|(key, value)| extent(*key, value).map(drop))?;
+        Ok(1)
     }
 }
 

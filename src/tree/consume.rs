@@ -25,12 +25,12 @@ pub trait Consumer<P> {
     fn is_shared(&mut self, pages: &P, page: &Dropped) -> Result<bool>;
     /// The tree no longer holds the page, and nobody else does.
     fn free_page(&mut self, pages: &P, page: &Dropped) -> Result<()>;
-    /// The first `gone` entries of a leaf are gone from the tree.
-    fn entries(&mut self, pages: &P, leaf: &Page, gone: usize) -> Result<()>;
+    /// The entries of a leaf are gone from the tree. Returns what it cost, at least 1: how many were looked at closely.
+    fn entries(&mut self, pages: &P, leaf: &Page) -> Result<u64>;
 }
 
-/// Removes entries from the left end of a tree of fixed entries, and all pages that get empty by it, until `budget` is used
-/// up: each entry costs 1, and so does each page that is left to others. Returns the tree that remains, which is
+/// Removes pages from the left end of a tree of fixed entries until `budget` is used up: a page that is left to others costs 1,
+/// a run of them that needed no closer look as much, and a leaf what the consumer says. Returns the tree that remains, which is
 /// [`Root::EMPTY`] if any budget does.
 pub fn consume<P: PagesMut>(pages: &mut P, root: &Root, budget: &mut u64, consumer: &mut impl Consumer<P>) -> Result<Root> {
     let Some((pointer, level)) = top(root)? else { return Ok(Root::EMPTY) };
@@ -56,31 +56,29 @@ fn consume_page<P: PagesMut>(
         *budget -= 1;
         return Ok(None);
     }
+    if level == 0 {
+        let cost = consumer.entries(pages, read::<Fixed>(pages, pointer, level)?)?;
+        *budget = budget.saturating_sub(cost);
+        consumer.free_page(pages, &old)?;
+        return Ok(None);
+    }
     let count = search::count::<Fixed>(read::<Fixed>(pages, pointer, level)?, level);
     let mut gone = 0;
     let mut first_child = None;
-    if level == 0 {
+    while gone < count && *budget > 0 {
         let page = read::<Fixed>(pages, pointer, level)?;
-        gone = usize::try_from(*budget).map_or(count, |budget| budget.min(count));
-        consumer.entries(pages, page, gone)?;
-        *budget -= gone as u64;
-    } else {
-        while gone < count && *budget > 0 {
-            let page = read::<Fixed>(pages, pointer, level)?;
-            let most = usize::try_from(*budget).map_or(count, |budget| count.min(gone + budget));
-            let shared = consumer.shared_run(pages, page, level, gone..most)?;
-            *budget -= shared as u64;
+        let shared = consumer.shared_run(pages, page, level, gone..count)?;
+        if shared > 0 {
             gone += shared;
-            if gone == most {
-                continue;
-            }
-            let before = child(page, gone);
-            if let Some(rest) = consume_page(pages, before, level - 1, budget, consumer)? {
-                first_child = (rest != before).then_some(rest);
-                break;
-            }
-            gone += 1;
+            *budget -= 1;
+            continue;
         }
+        let before = child(page, gone);
+        if let Some(rest) = consume_page(pages, before, level - 1, budget, consumer)? {
+            first_child = (rest != before).then_some(rest);
+            break;
+        }
+        gone += 1;
     }
     if gone == count {
         consumer.free_page(pages, &old)?;

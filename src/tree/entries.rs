@@ -205,14 +205,15 @@ pub fn same_run(pages: &impl Pages, root: &Root, page: &Page, level: u8, places:
     Ok(entry::same_run(page, places, other, from..end))
 }
 
-/// Those of the first `gone` entries of `leaf` that do not stand just the same in the tree, in order.
-pub fn not_in(pages: &impl Pages, root: &Root, leaf: &Page, gone: usize) -> Result<Vec<(u64, Value)>> {
+/// Those entries of `leaf` that do not stand just the same in the tree, in order.
+pub fn not_in(pages: &impl Pages, root: &Root, leaf: &Page) -> Result<Vec<(u64, Value)>> {
     let mut missing = Vec::new();
     let mut index = 0;
-    while index < gone {
+    let leaf_end = count::<Fixed>(leaf, 0);
+    while index < leaf_end {
         let first = entry::key(leaf, index);
         let Some(other) = search::leaf::<Fixed>(pages, root, first)? else {
-            missing.extend((index..gone).map(|index| entry_at(leaf, index)));
+            missing.extend((index..leaf_end).map(|index| entry_at(leaf, index)));
             break;
         };
         let end = count::<Fixed>(other, 0);
@@ -222,15 +223,15 @@ pub fn not_in(pages: &impl Pages, root: &Root, leaf: &Page, gone: usize) -> Resu
             let next = ceiling(pages, root, first)?.map(|(key, _)| key);
             missing.push(entry_at(leaf, index));
             index += 1;
-            while index < gone && next.is_none_or(|next| entry::key(leaf, index) < next) {
+            while index < leaf_end && next.is_none_or(|next| entry::key(leaf, index) < next) {
                 missing.push(entry_at(leaf, index));
                 index += 1;
             }
         }
-        while index < gone && at < end {
-            let run = entry::same_run(leaf, index..gone, other, at..end);
+        while index < leaf_end && at < end {
+            let run = entry::same_run(leaf, index..leaf_end, other, at..end);
             (index, at) = (index + run, at + run);
-            if index == gone || at == end {
+            if index == leaf_end || at == end {
                 break;
             }
             let order = entry::key(leaf, index).cmp(&entry::key(other, at));
