@@ -5,7 +5,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::bookmark::Bookmark;
-use crate::catalog::{Catalog, Freeze, Mark, Naming, check_size};
+use crate::catalog::{Catalog, Freeze, Mark, Naming, Pin, check_size};
 use crate::changes::Changes;
 use crate::drive::{Drive, DriveOptions};
 use crate::engine::{Engine, Frozen, check_range};
@@ -160,7 +160,7 @@ pub struct Snapshot {
     drive_uuid: Uuid,
     size_bytes: u64,
     /// Keeps the snapshot's blocks where they are. Never empty before the handle is dropped.
-    pin: Option<Arc<()>>,
+    pin: Option<Arc<Pin>>,
 }
 
 impl Drop for Snapshot {
@@ -182,7 +182,7 @@ impl Snapshot {
             uuid: name.uuid,
             drive_uuid: name.drive_uuid,
             size_bytes: version.size_bytes,
-            pin: Some(Arc::clone(&version.pin)),
+            pin: Some(catalog.pin(version)),
         })
     }
 

@@ -155,7 +155,7 @@ impl Catalog {
                 drive_uuid: self.drives[drive].uuid,
                 attributes_len: new.attributes.len() as u32,
             };
-            self.add_snapshot(id, name)?;
+            self.add_snapshot(id, epoch, name)?;
             if let Some(mark) = bookmark {
                 self.leave_bookmark(*drive, mark)?;
             }

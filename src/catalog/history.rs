@@ -13,10 +13,10 @@ use crate::format::page::Root;
 use crate::format::record::{ObjectId, RecordKind, VersionState};
 use crate::space::Space;
 use crate::table;
-use crate::tree::working_set::PageHash;
 use crate::tree::{Dropped, Pages, entries};
 use crate::units::Epoch;
 
+use super::numbers::NumberHash;
 use super::version::ROOT;
 use super::{Catalog, Version};
 
@@ -40,7 +40,7 @@ impl Version {
 
 /// All versions of a store by number, the root included.
 #[derive(Default)]
-pub(super) struct Versions(HashMap<ObjectId, Version, PageHash>);
+pub(super) struct Versions(HashMap<ObjectId, Version, NumberHash>);
 
 impl Catalog {
     /// A descendant of `parent` no longer holds `piece`: gives back what nobody else holds.
@@ -71,7 +71,12 @@ impl Versions {
 
     /// The version with that number, which is known to exist.
     pub fn at_mut(&mut self, id: ObjectId) -> &mut Version {
-        self.0.get_mut(&id).expect("versions that are changed exist")
+        self.find_mut(id).expect("versions that are changed exist")
+    }
+
+    /// The same, to change it.
+    pub fn find_mut(&mut self, id: ObjectId) -> Option<&mut Version> {
+        self.0.get_mut(&id)
     }
 
     /// Adds a version.
@@ -283,16 +288,19 @@ impl Catalog {
 
     /// Finds anew which of a drive's snapshots its head descends from.
     pub(super) fn refresh_trunk(&mut self, drive: ObjectId) {
-        let mut trunk = std::collections::BTreeSet::new();
-        let mut at = self.drives.get(&drive).map_or(ROOT, |drive| drive.head);
-        while let Some(version) = self.versions.find(at)
-            && at != ROOT
-        {
-            trunk.insert(at);
-            at = version.parent;
+        let Some(snapshots) = self.of_drive.get(&drive) else { return };
+        let Some((oldest, _)) = snapshots.by_epoch.first_key_value() else { return };
+        for id in snapshots.by_epoch.values() {
+            self.versions.at_mut(*id).on_trunk = false;
         }
-        for id in self.snapshots_of(drive) {
-            self.version_mut(id).on_trunk = trunk.contains(&id);
+        // Nothing older than the oldest of them can be one of them.
+        let mut at = self.drives.get(&drive).and_then(|drive| self.versions.find(drive.head)).map_or(ROOT, |head| head.parent);
+        while at != ROOT
+            && let Some(version) = self.versions.find_mut(at)
+            && version.epoch >= *oldest
+        {
+            version.on_trunk |= version.state == VersionState::Snapshot && version.drive == drive;
+            at = version.parent;
         }
     }
 

@@ -33,7 +33,7 @@ pub struct NewRun {
 impl Version {
     /// Does the head's histogram hold something that its tree does not yet?
     pub(super) fn is_touched(&self) -> bool {
-        self.histogram.get().is_some_and(Histogram::is_touched)
+        self.histogram.get().is_some_and(|histogram| histogram.is_touched())
     }
 }
 
@@ -268,7 +268,7 @@ impl Catalog {
         if left > 0 {
             return Err(wrong());
         }
-        Ok(version.histogram.get_or_init(|| Histogram::from_buckets(buckets.into_iter())))
+        Ok(version.histogram.get_or_init(|| Box::new(Histogram::from_buckets(buckets.into_iter()))))
     }
 
     /// Writes a head's touched buckets into its tree.

@@ -14,7 +14,9 @@ mod histogram;
 mod history;
 mod image;
 mod notes;
+mod numbers;
 mod objects;
+mod pin;
 mod reclaim;
 mod search;
 mod unsettled;
@@ -25,6 +27,7 @@ pub use freeze::{Freeze, Mark, Naming, check_size};
 pub use image::NewRun;
 pub use notes::Note;
 pub use objects::{Bookmark, Drive, SnapshotName};
+pub use pin::Pin;
 pub use reclaim::ReclaimStep;
 pub use version::Version;
 
@@ -41,18 +44,23 @@ use crate::format::page::Root;
 use crate::format::record::{self, ObjectId, RecordKind, VersionState};
 use crate::space::Space;
 use crate::tree::records;
-use crate::tree::working_set::{PageHash, SealedPage, VerifiedPages, WorkingSet};
+use crate::tree::working_set::{SealedPage, VerifiedPages, WorkingSet};
 use crate::units::{Epoch, Generation};
 
 use admission::Limits;
 use history::Versions;
+use numbers::NumberHash;
 use objects::DriveSnapshots;
+use pin::Pins;
 use version::ROOT;
 
 /// Pages that one change of the trees may take at most before the room for them is asked for again.
 pub const PAGES_PER_CHANGE: u64 = 64;
 /// Pages that a commit may take for each record that it writes: its own leaf, and its histogram's.
 const PAGES_PER_RECORD: u64 = 4;
+
+/// Records that are read before they are worked with, when a store is opened.
+const LOADED_AT_ONCE: usize = 256;
 
 /// Everything that exists in a store.
 pub struct Catalog {
@@ -67,9 +75,10 @@ pub struct Catalog {
     bookmarks: BTreeMap<ObjectId, Bookmark>,
     notes: BTreeMap<ObjectId, Note>,
     /// Snapshots by the drive they were taken of; kept as long as there are any.
-    of_drive: HashMap<ObjectId, DriveSnapshots, PageHash>,
+    of_drive: HashMap<ObjectId, DriveSnapshots, NumberHash>,
     by_uuid: HashMap<Uuid, ObjectId>,
     note_by_uuid: HashMap<Uuid, ObjectId>,
+    pins: Pins,
     /// Deleted versions of which something is left to free.
     condemned: BTreeSet<ObjectId>,
     /// The last commit that is durable.
@@ -121,6 +130,7 @@ impl Catalog {
             of_drive: HashMap::default(),
             by_uuid: HashMap::new(),
             note_by_uuid: HashMap::new(),
+            pins: Pins::default(),
             condemned: BTreeSet::new(),
             durable: Generation(working.0 - 1),
             fading: BTreeSet::new(),
@@ -136,58 +146,64 @@ impl Catalog {
         self.versions.insert(ROOT, root);
         let store_blocks = self.space.store_blocks();
         let limits = Limits { next_id: self.next_id, epoch: self.epoch, store_blocks, has_notes };
-        let mut loaded = Vec::new();
-        records::visit(&self.set, &self.records, 0, &mut |key, bytes| {
-            let item = Loaded::from_record(key, bytes, limits);
-            loaded.extend(item.map_err(|what| Error::corrupt(format!("catalog record {key:#x}: {what}")))?);
-            Ok(ControlFlow::Continue(()))
-        })?;
-        // Versions have the lowest keys and so come first; what names them follows.
-        for item in loaded {
-            match item {
-                Loaded::Version(id, record) => {
-                    self.versions.insert(id, Version::from_record(&record));
-                }
-                Loaded::Drive(id, record) => self.add_drive(id, Drive::from_record(&record))?,
-                Loaded::Snapshot(id, record) => {
-                    let version = self.version(id)?;
-                    if version.state != VersionState::Snapshot {
-                        return Err(Error::corrupt(format!("snapshot {}: its version is none", id.0)));
-                    }
-                    let drive = version.drive;
-                    self.add_snapshot(id, SnapshotName::from_record(&record, drive))?;
-                }
-                Loaded::Bookmark(id, record) => self.add_bookmark(id, Bookmark::from_record(&record))?,
-                Loaded::Note(id, record) => self.add_note(id, Note::from_record(&record))?,
+        let (mut versions, mut loaded, mut next) = (Vec::new(), Vec::with_capacity(LOADED_AT_ONCE), Some(0));
+        while let Some(from) = next.take() {
+            records::visit(&self.set, &self.records, from, &mut |key, bytes| {
+                let item = Loaded::from_record(key, bytes, limits);
+                loaded.extend(item.map_err(|what| Error::corrupt(format!("catalog record {key:#x}: {what}")))?);
+                next = (loaded.len() == LOADED_AT_ONCE).then_some(key + 1);
+                Ok(if next.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+            })?;
+            // Versions have the lowest keys and so come first; what names them follows.
+            for item in loaded.drain(..) {
+                versions.extend(self.add_loaded(item)?);
             }
         }
-        self.link()
+        self.link(&versions)
+    }
+
+    /// Returns the number of a version.
+    fn add_loaded(&mut self, item: Loaded) -> Result<Option<ObjectId>> {
+        match item {
+            Loaded::Version(id, record) => {
+                self.versions.insert(id, Version::from_record(record));
+                return Ok(Some(id));
+            }
+            Loaded::Drive(id, record) => self.add_drive(id, Drive::from_record(record))?,
+            Loaded::Snapshot(id, record) => {
+                let version = self.version(id)?;
+                if version.state != VersionState::Snapshot {
+                    return Err(Error::corrupt(format!("snapshot {}: its version is none", id.0)));
+                }
+                let (drive, epoch) = (version.drive, version.epoch);
+                self.add_snapshot(id, epoch, SnapshotName::from_record(record, drive))?;
+            }
+            Loaded::Bookmark(id, record) => self.add_bookmark(id, Bookmark::from_record(record))?,
+            Loaded::Note(id, record) => self.add_note(id, Note::from_record(&record))?,
+        }
+        Ok(None)
     }
 
     /// Finds every version's children, floor and place.
-    fn link(&mut self) -> Result<()> {
-        let ids = self.versions.ids();
-        for id in &ids {
-            let parent = self.version(*id)?.parent;
-            self.version(parent)?;
-            self.version_mut(parent).children.push(*id);
-        }
-        for id in &ids {
+    fn link(&mut self, versions: &[ObjectId]) -> Result<()> {
+        for id in versions {
             let version = self.version(*id)?;
-            // A junction has nothing left to free and stays as long as it joins several.
-            if version.is_condemned() && (!version.is_empty() || version.children.len() < 2) {
-                self.condemned.insert(*id);
-            }
-        }
-        // A parent's epoch is smaller than its children's; that there is no way around in circles follows.
-        for id in &ids {
-            let version = self.version(*id)?;
+            let (parent, is_condemned) = (version.parent, version.is_condemned());
             let epoch = if version.state == VersionState::Head { Epoch(u64::MAX) } else { version.epoch };
-            let above = self.version(version.parent)?;
+            let above = self.version(parent)?;
+            // A parent's epoch is smaller than its children's; that there is no way around in circles follows.
             if above.epoch >= epoch || above.state == VersionState::Head {
                 return Err(Error::corrupt(format!("version {}: it is not younger than its parent", id.0)));
             }
+            self.version_mut(parent).children.push(*id);
+            if is_condemned {
+                self.condemned.insert(*id);
+            }
         }
+        // A junction has nothing left to free and stays as long as it joins several.
+        let versions = &self.versions;
+        let is_junction = |version: &Version| version.is_empty() && version.children.len() > 1;
+        self.condemned.retain(|id| !versions.find(*id).is_some_and(is_junction));
         let drives: Vec<ObjectId> = self.drives.keys().copied().collect();
         for drive in &drives {
             let head = self.drives[drive].head;
@@ -214,9 +230,14 @@ impl Catalog {
             .collect()
     }
 
+    /// Keeps a version's blocks from being freed as long as somebody holds it.
+    pub fn pin(&self, version: &Version) -> Arc<Pin> {
+        version.pin.take(&self.pins)
+    }
+
     /// Does somebody hold a snapshot?
     pub fn is_pinned(&self) -> bool {
-        self.versions.ids().into_iter().any(|id| self.versions.find(id).is_some_and(Version::is_pinned))
+        self.pins.any_is_held()
     }
 
     /// There is something to commit, even if no record says so.

@@ -74,10 +74,10 @@ pub struct DriveSnapshots {
 
 impl Drive {
     /// The drive in a record; its bookmarks come by themselves.
-    pub fn from_record(record: &DriveRecord) -> Self {
+    pub fn from_record(record: DriveRecord) -> Self {
         Self {
             uuid: Uuid::from_bytes(record.uuid),
-            name: record.name.clone(),
+            name: record.name,
             head: record.head,
             attributes_len: record.attributes_len,
             bookmarks: BTreeMap::new(),
@@ -99,10 +99,10 @@ impl Drive {
 
 impl SnapshotName {
     /// The snapshot in a record.
-    pub fn from_record(record: &SnapshotRecord, drive: ObjectId) -> Self {
+    pub fn from_record(record: SnapshotRecord, drive: ObjectId) -> Self {
         Self {
             uuid: Uuid::from_bytes(record.uuid),
-            name: record.name.clone(),
+            name: record.name,
             drive,
             drive_uuid: Uuid::from_bytes(record.drive_uuid),
             attributes_len: record.attributes_len,
@@ -123,10 +123,10 @@ impl SnapshotName {
 
 impl Bookmark {
     /// The bookmark in a record.
-    pub fn from_record(record: &BookmarkRecord) -> Self {
+    pub fn from_record(record: BookmarkRecord) -> Self {
         Self {
             uuid: Uuid::from_bytes(record.uuid),
-            name: record.name.clone(),
+            name: record.name,
             drive: record.drive,
             epoch: Epoch(record.epoch),
             referenced_blocks: record.referenced_blocks,
@@ -338,9 +338,9 @@ impl Catalog {
         Ok(())
     }
 
-    pub(super) fn add_snapshot(&mut self, id: ObjectId, snapshot: SnapshotName) -> Result<()> {
+    /// Adds a snapshot that was taken in that epoch.
+    pub(super) fn add_snapshot(&mut self, id: ObjectId, epoch: Epoch, snapshot: SnapshotName) -> Result<()> {
         self.name_uuid(snapshot.uuid, id)?;
-        let epoch = self.version(id)?.epoch;
         self.of_drive
             .entry(snapshot.drive)
             .or_insert_with(|| DriveSnapshots { is_line: true, ..DriveSnapshots::default() })

@@ -51,7 +51,7 @@ impl Catalog {
         let mut done = true;
         for id in ids {
             let Some(version) = self.versions.find(id) else { continue };
-            if version.is_pinned() {
+            if version.pin.is_held() {
                 continue;
             }
             if version.condemned_in > self.durable {

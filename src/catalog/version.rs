@@ -1,6 +1,6 @@
 //! What is known of one point of the history while the store is open?
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use crate::canary::{self, Canary};
 use crate::format::page::Root;
@@ -8,6 +8,7 @@ use crate::format::record::{ObjectId, RECORD_VERSION, VersionRecord, VersionStat
 use crate::units::{Epoch, Generation};
 
 use super::histogram::Histogram;
+use super::pin::PinPlace;
 
 /// The version above everything: it has no table, no record and epoch 0.
 pub const ROOT: ObjectId = ObjectId(0);
@@ -33,7 +34,7 @@ pub struct Version {
     /// The birth histogram as the trees hold it.
     pub histogram_root: Root,
     /// A head's histogram, once somebody needed it.
-    pub histogram: OnceLock<Histogram>,
+    pub histogram: OnceLock<Box<Histogram>>,
     /// Births whose checksums are not settled.
     pub unsettled: Vec<(Epoch, Epoch)>,
     /// Entries behind the end are still to be removed.
@@ -44,8 +45,8 @@ pub struct Version {
     pub on_trunk: bool,
     /// The commit that deletes it; it is left alone until that is durable, for a crash before brings it back.
     pub condemned_in: Generation,
-    /// Whoever holds a copy keeps the version's blocks from being freed.
-    pub pin: Arc<()>,
+    /// What keeps the version's blocks from being freed.
+    pub pin: PinPlace,
 }
 
 impl Version {
@@ -67,7 +68,7 @@ impl Version {
             floor: Epoch(0),
             on_trunk: false,
             condemned_in: Generation(0),
-            pin: Arc::new(()),
+            pin: PinPlace::default(),
         }
     }
 
@@ -83,13 +84,13 @@ impl Version {
     }
 
     /// The version in a record; its place among others is found later.
-    pub fn from_record(record: &VersionRecord) -> Self {
+    pub fn from_record(record: VersionRecord) -> Self {
         Self {
             epoch: Epoch(record.epoch),
             referenced_blocks: record.referenced_blocks,
             table: record.table.into(),
             histogram_root: record.histogram.into(),
-            unsettled: record.unsettled.iter().map(|(first, last)| (Epoch(*first), Epoch(*last))).collect(),
+            unsettled: record.unsettled.into_iter().map(|(first, last)| (Epoch(first), Epoch(last))).collect(),
             trimming: record.trimming,
             ..Self::new(record.state, record.parent, record.drive, record.size_bytes)
         }
@@ -121,11 +122,6 @@ impl Version {
     /// Is it deleted?
     pub fn is_condemned(&self) -> bool {
         self.state == VersionState::Condemned
-    }
-
-    /// Does somebody read it?
-    pub fn is_pinned(&self) -> bool {
-        Arc::strong_count(&self.pin) > 1
     }
 
     /// Is nothing of its trees left?
