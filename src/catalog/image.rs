@@ -85,24 +85,22 @@ impl Catalog {
     ///
     /// # Errors
     /// As [`Catalog::next_extent`].
-    pub fn extents_in(&self, table: &Root, range: Range<LogicalBlock>) -> Result<Vec<Extent>> {
-        let mut extents = Vec::new();
+    pub fn extents_in(&self, table: &Root, range: Range<LogicalBlock>, mut found: impl FnMut(Extent)) -> Result<()> {
         let Some(first) = self.next_extent(table, range.start)?.filter(|first| first.logical < range.end) else {
-            return Ok(extents);
+            return Ok(());
         };
-        extents.push(first);
+        found(first);
         if first.end() >= range.end {
-            return Ok(extents);
+            return Ok(());
         }
         self.walk(table, first.end(), &mut |extent| {
             if extent.logical >= range.end {
                 return Ok(std::ops::ControlFlow::Break(()));
             }
             self.check_place(&extent)?;
-            extents.push(extent);
+            found(extent);
             Ok(std::ops::ControlFlow::Continue(()))
-        })?;
-        Ok(extents)
+        })
     }
 
     /// Can there be data where the extent says?

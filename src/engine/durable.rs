@@ -95,7 +95,7 @@ impl Engine {
     }
 
     fn holds_too_much(&self) -> bool {
-        self.catalog.read().changed_pages() + self.space.changed_pages() > self.changed_pages_max
+        self.catalog_pages.load(Ordering::Relaxed) + self.space.changed_pages() > self.changed_pages_max
     }
 
     /// Says on the device that the store is in use, before the first block is overwritten.
@@ -177,6 +177,7 @@ impl Engine {
         {
             let mut catalog = self.catalog.write();
             catalog.committed(generation);
+            self.catalog_pages.store(catalog.changed_pages(), Ordering::Relaxed);
             self.space.committed(generation, lists_data);
             self.release_freed(committer);
             if committer.waiting.is_none() && self.space.oldest_held().is_some_and(|oldest| oldest <= generation) {

@@ -117,13 +117,13 @@ impl Engine {
     fn write_to(&self, drive: ObjectId, locks: &DriveLocks, buf: &[u8], offset: u64, keeps_zeroes: bool) -> Result<()> {
         {
             let _gate = locks.gate.read();
-            self.check_drive_range(drive, offset, buf.len() as u64)?;
-            if buf.is_empty() {
-                return Ok(());
-            }
-            let end = LogicalBlock::at_or_after(offset + buf.len() as u64);
-            let _range = locks.ranges.lock(LogicalBlock::holding(offset)..end);
+            let end = offset.checked_add(buf.len() as u64).filter(|end| *end <= DRIVE_BYTES_MAX && *end > offset);
+            let Some(end) = end else {
+                return self.check_drive_range(drive, offset, buf.len() as u64).map(drop);
+            };
+            let _range = locks.ranges.lock(LogicalBlock::holding(offset)..LogicalBlock::at_or_after(end));
             let mut target = LiveTarget::new(self, drive);
+            target.bytes = Some(offset..end);
             target.keeps_zeroes = keeps_zeroes;
             self.with_space(|| io::write(&target, buf, offset)).map_err(|error| self.name_holders(error))?;
             self.completed();
@@ -341,6 +341,8 @@ fn rest_of_block(size_bytes: u64) -> &'static [u8] {
 struct LiveTarget<'a> {
     engine: &'a Engine,
     drive: ObjectId,
+    /// What is written must lie within the image.
+    bytes: Option<Range<u64>>,
     /// The length that the image gets together with the write's changes of the map.
     size_bytes: Option<u64>,
     keeps_zeroes: bool,
@@ -350,11 +352,14 @@ struct LiveTarget<'a> {
 
 impl<'a> LiveTarget<'a> {
     fn new(engine: &'a Engine, drive: ObjectId) -> Self {
-        Self { engine, drive, size_bytes: None, keeps_zeroes: false, promised: Cell::new(0) }
+        Self { engine, drive, bytes: None, size_bytes: None, keeps_zeroes: false, promised: Cell::new(0) }
     }
 
     fn hand_back_room(&self) {
-        self.engine.space.hand_back_room(self.promised.take());
+        let promised = self.promised.take();
+        if promised > 0 {
+            self.engine.space.hand_back_room(promised);
+        }
     }
 }
 
@@ -380,27 +385,30 @@ impl Target for LiveTarget<'_> {
         // All of it under one lock: writers that change the map want it too.
         let catalog = self.engine.catalog.read();
         let (_, head) = catalog.head_of(self.drive)?;
-        let extents = self.engine.look_at(&catalog, |catalog| catalog.extents_in(&head.table, range.clone()))?;
-        let mut found = Vec::with_capacity(2 * extents.len() + 1);
-        let mut at = range.start;
-        for extent in extents {
-            if extent.logical > at {
-                found.push((Lies::Hole, extent.logical.0 - at.0));
-            }
-            let piece = extent.part(at, range.end);
-            let lies = match lies(head, &piece) {
-                Lies::Alone { start, settled } if self.engine.must_stay(start, u64::from(piece.blocks)) => {
-                    Lies::Listed { start, settled }
+        if let Some(Range { start, end }) = &self.bytes {
+            check_range(*start, end - start, head.size_bytes)?;
+        }
+        self.engine.look_at(&catalog, |catalog| {
+            let (mut found, mut at) = (Vec::new(), range.start);
+            catalog.extents_in(&head.table, range.clone(), |extent| {
+                if extent.logical > at {
+                    found.push((Lies::Hole, extent.logical.0 - at.0));
                 }
-                lies => lies,
-            };
-            found.push((lies, u64::from(piece.blocks)));
-            at = piece.end();
-        }
-        if at < range.end {
-            found.push((Lies::Hole, range.end.0 - at.0));
-        }
-        Ok(found)
+                let piece = extent.part(at, range.end);
+                let lies = match lies(head, &piece) {
+                    Lies::Alone { start, settled } if self.engine.must_stay(start, u64::from(piece.blocks)) => {
+                        Lies::Listed { start, settled }
+                    }
+                    lies => lies,
+                };
+                found.push((lies, u64::from(piece.blocks)));
+                at = piece.end();
+            })?;
+            if at < range.end {
+                found.push((Lies::Hole, range.end.0 - at.0));
+            }
+            Ok(found)
+        })
     }
 
     fn checksum(&self, block: PhysicalBlock) -> Result<Option<u32>> {

@@ -32,7 +32,7 @@ use crate::device::{Device, look_at_pages, look_at_pages_once};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::record::ObjectId;
 use crate::space::Space;
-use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, RwLock, RwLockReadGuard, RwLockWriteGuard, hand_over};
+use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering, RwLock, RwLockReadGuard, RwLockWriteGuard, hand_over};
 
 use durable::Committer;
 use overwrites::Overwrites;
@@ -62,6 +62,8 @@ pub struct Engine {
     closing: AtomicBool,
     /// Held for reading by every operation; says whether the store is closed.
     life: RwLock<bool>,
+    /// How many pages of the catalog are on the heap, for whoever does not hold its lock.
+    catalog_pages: AtomicUsize,
     changed_pages_max: usize,
     drive_locks: Mutex<HashMap<ObjectId, Weak<DriveLocks>>>,
     /// Wakes the thread that frees deleted things, if there is one.
@@ -171,6 +173,7 @@ impl Engine {
         self.check_poison()?;
         let mut catalog = self.catalog.write();
         let changed = look_at_pages_once(&*self.device, || change(&mut catalog));
+        self.catalog_pages.store(catalog.changed_pages(), Ordering::Relaxed);
         let_go(catalog);
         changed.map_err(|error| if error.changed_nothing() && !self.space.broke_promise() { error } else { self.poison(error) })
     }

@@ -15,7 +15,7 @@ use crate::format::page::Root;
 use crate::format::space_changes::SpaceChanges;
 use crate::format::superblock::{FEATURE_NOTES, Superblock};
 use crate::space::{Space, SpaceState};
-use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, RwLock};
+use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering, RwLock};
 use crate::tree::working_set::VerifiedPages;
 use crate::units::{BLOCK_BYTES, BLOCK_LEN, Epoch, Generation, PhysicalBlock};
 
@@ -149,6 +149,7 @@ impl Engine {
             marked_clean: AtomicBool::new(was_clean),
             closing: AtomicBool::new(false),
             life: RwLock::new(false),
+            catalog_pages: AtomicUsize::new(0),
             changed_pages_max: settings.changed_pages_max,
             drive_locks: Mutex::new(HashMap::new()),
             reclaimer: settings.background_reclaim.then(|| Mutex::new(wake)),

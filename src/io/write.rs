@@ -130,7 +130,7 @@ pub trait Target {
 /// # Errors
 /// `NoSpace` with nothing changed; `Io` or `Corrupt` from the device.
 pub fn write(target: &impl Target, buf: &[u8], offset: u64) -> Result<()> {
-    write_parts(target, &[(buf, offset)])
+    write_all(target, || [Work::new(target, buf, offset)])
 }
 
 /// Writes several buffers, of which no two touch one block: all of them or, if the store is full, none.
@@ -138,12 +138,15 @@ pub fn write(target: &impl Target, buf: &[u8], offset: u64) -> Result<()> {
 /// # Errors
 /// As [`write`].
 pub fn write_parts(target: &impl Target, parts: &[(&[u8], u64)]) -> Result<()> {
-    let works = || -> Vec<_> { parts.iter().map(|(buf, offset)| Work::new(target, buf, *offset)).collect() };
+    write_all(target, || -> Vec<_> { parts.iter().map(|(buf, offset)| Work::new(target, buf, *offset)).collect() })
+}
+
+fn write_all<'a, T: Target + 'a, W: AsMut<[Work<'a, T>]>>(target: &T, works: impl Fn() -> W) -> Result<()> {
     let mut first = works();
-    match attempt(target, &mut first, true) {
+    match attempt(target, first.as_mut(), true) {
         // What is done to make an image whole must not be why a write is refused.
-        Err(error) if error.kind() == ErrorKind::NoSpace && first.iter().any(|work| work.gathered) => {
-            attempt(target, &mut works(), false)
+        Err(error) if error.kind() == ErrorKind::NoSpace && first.as_mut().iter().any(|work| work.gathered) => {
+            attempt(target, works().as_mut(), false)
         }
         result => result,
     }
@@ -221,7 +224,11 @@ impl<'a, T: Target> Work<'a, T> {
             {
                 continue;
             }
-            self.alone.append(&mut stretch.alone);
+            if self.alone.is_empty() {
+                self.alone = stretch.alone;
+            } else {
+                self.alone.append(&mut stretch.alone);
+            }
             for run in stretch.redirected {
                 append(&mut self.redirected, run);
             }
@@ -255,8 +262,9 @@ impl<'a, T: Target> Work<'a, T> {
     /// the new checksum will vouch for them.
     fn merge_edges(&mut self, range: Range<LogicalBlock>, start: PhysicalBlock, settled: bool) -> Result<()> {
         let last = LogicalBlock(range.end.0 - 1);
-        let ends = if range.start == last { vec![last] } else { vec![range.start, last] };
-        for block in ends {
+        let ends = [range.start, last];
+        for block in if range.start == last { &ends[1..] } else { &ends } {
+            let block = *block;
             if self.whole(block).is_none() {
                 let merged = self.merged(block, start.plus(block.0 - range.start.0), settled)?.1;
                 self.edges.push((block, merged));
@@ -413,9 +421,13 @@ impl<'a, T: Target> Work<'a, T> {
             self.target.ready_checksums(*start, blocks)?;
             self.put(bytes, start.offset() + (from - range.start.offset()))?;
             let bytes_of = |block| self.whole(block).unwrap_or_else(|| self.edge(block));
-            let checksums: Vec<u32> = (0..blocks).map(|index| crc32fast::hash(bytes_of(range.start.plus(index)))).collect();
-            if !canary::makes(Canary::ChecksumForgotten) {
-                self.target.set_checksums(*start, &checksums)?;
+            let mut checksums = [0; STRETCH_BLOCKS as usize];
+            for first in (0..blocks).step_by(checksums.len()).filter(|_| !canary::makes(Canary::ChecksumForgotten)) {
+                let some = &mut checksums[..STRETCH_BLOCKS.min(blocks - first) as usize];
+                for (index, checksum) in some.iter_mut().enumerate() {
+                    *checksum = crc32fast::hash(bytes_of(range.start.plus(first + index as u64)));
+                }
+                self.target.set_checksums(start.plus(first), some)?;
             }
         }
         self.target.after_overwrite();

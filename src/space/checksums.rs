@@ -64,6 +64,7 @@ impl Space {
             put_u32(page, spot.offset, *checksum);
         }
         inner.unwritten.note(first, checksums.len() as u64);
+        self.count_changed_pages(&inner);
         Ok(())
     }
 
@@ -79,6 +80,7 @@ impl Space {
             inner.checksums_for_change(spot)?;
             at = at.plus(spot.left_in_page());
         }
+        self.count_changed_pages(&inner);
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use crate::format::group::{
 };
 use crate::format::page::{self, Page, PageKind, Root};
 use crate::format::space_changes::SpaceChanges;
-use crate::sync::{AtomicBool, Mutex, Ordering};
+use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering};
 use crate::tree::entries;
 use crate::tree::working_set::{PageHash, VerifiedPages, WorkingSet, mapped_page};
 use crate::units::{BLOCK_BYTES, Generation, PhysicalBlock};
@@ -50,6 +50,8 @@ pub struct Space {
     pub(super) proven: Proven,
     /// A commit relies on data as it is, or the next one may. False only if none does; so most overwrites need not ask.
     pub(super) lists_data: AtomicBool,
+    /// Pages on the heap, for whoever does not hold the lock.
+    pub(super) changed_pages: AtomicUsize,
 }
 
 /// Where the store's space went, in blocks.
@@ -186,7 +188,12 @@ impl Space {
             // Group 0 is whole in every store; the last one, which may be cut off, is left to data.
             inner.open_window(GroupKind::Tree, None)?;
         }
-        Ok(Self { inner: Mutex::new(inner), proven: Proven::new(), lists_data: AtomicBool::new(false) })
+        Ok(Self {
+            inner: Mutex::new(inner),
+            proven: Proven::new(),
+            lists_data: AtomicBool::new(false),
+            changed_pages: AtomicUsize::new(0),
+        })
     }
 
     /// Takes up to `most` blocks for data that lie side by side. Until they are used, or given back, nobody else gets them, but no

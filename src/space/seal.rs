@@ -38,7 +38,10 @@ impl Space {
     /// # Errors
     /// `NoSpace` if not even the reserve has a page left, `Corrupt` if the group tree cannot be read.
     pub fn seal(&self, out: &mut Vec<SealedPage>, how: How) -> Result<SpaceState> {
-        self.inner.lock().seal(out, how)
+        let mut inner = self.inner.lock();
+        let sealed = inner.seal(out, how);
+        self.count_changed_pages(&inner);
+        sealed
     }
 
     /// The data that the commit which was just sealed may list; `None` if it must be made durable before the superblock is written.
@@ -53,6 +56,7 @@ impl Space {
         self.lists_data.store(inner.fresh_data.lists_any(), Ordering::Release);
         inner.set.committed(generation);
         inner.checksums_sealed.clear();
+        self.count_changed_pages(&inner);
         if inner.groups.len() > REMEMBERED_MAX {
             inner.tree_ready = 0;
             let windows = [inner.data_window, inner.run_window, inner.tree_window];
@@ -64,8 +68,15 @@ impl Space {
 
     /// Pages on the heap that the next commit will write.
     pub fn changed_pages(&self) -> usize {
-        let inner = self.inner.lock();
-        inner.set.changed_pages() + inner.checksums.len()
+        self.changed_pages.load(Ordering::Relaxed)
+    }
+
+    /// Whoever may have changed their number calls this before he lets go of the lock.
+    pub(super) fn count_changed_pages(&self, inner: &Inner) {
+        let pages = inner.set.changed_pages() + inner.checksums.len();
+        if self.changed_pages() != pages {
+            self.changed_pages.store(pages, Ordering::Relaxed);
+        }
     }
 }
 
