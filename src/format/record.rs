@@ -261,6 +261,42 @@ pub fn leaf_check(page: &Page) -> Result<(), &'static str> {
     Ok(())
 }
 
+/// Adds a record to a leaf that passes [`leaf_check`], before record `index`, or puts it in that one's place. Returns false, having changed
+/// nothing, if it does not fit.
+pub fn leaf_put(page: &mut Page, index: usize, replaces: bool, key: u64, bytes: &[u8]) -> bool {
+    let count = page::count(page);
+    let slot = |index: usize| HEADER_LEN + index * SLOT_LEN;
+    let start_of = |page: &Page, index: usize| usize::from(u16_at(page, slot(index) + 8));
+    let end_of = |page: &Page, index: usize| if index == 0 { BLOCK_LEN } else { start_of(page, index - 1) };
+    let (end, lowest) = (end_of(page, index), end_of(page, count));
+    let behind = if replaces { start_of(page, index) } else { end };
+    let (start, new_count) = (end as isize - bytes.len() as isize, count + usize::from(!replaces));
+    // What stands behind the record moves down, or up if the record gets shorter.
+    let moved = start - behind as isize;
+    let new_lowest = lowest as isize + moved;
+    if new_lowest < slot(new_count) as isize {
+        return false;
+    }
+    let (start, new_lowest) = (start as usize, new_lowest as usize);
+    page.copy_within(lowest..behind, new_lowest);
+    page[start..end].copy_from_slice(bytes);
+    if new_lowest > lowest {
+        page[lowest..new_lowest].fill(0);
+    }
+    if !replaces {
+        page.copy_within(slot(index)..slot(count), slot(index + 1));
+        put_u64(page, slot(index), key);
+        page::set_count(page, new_count);
+    }
+    put_u16(page, slot(index) + 8, start as u16);
+    put_u16(page, slot(index) + 10, bytes.len() as u16);
+    for index in index + 1..new_count {
+        let start = start_of(page, index) as isize + moved;
+        put_u16(page, slot(index) + 8, start as u16);
+    }
+    true
+}
+
 /// Fills a record leaf with `records`, which must fit and be in order; the header's count is set, the rest of it kept.
 pub fn leaf_fill<'a>(page: &mut Page, records: impl Iterator<Item = (u64, &'a [u8])>) {
     page[HEADER_LEN..].fill(0);
@@ -277,4 +313,38 @@ pub fn leaf_fill<'a>(page: &mut Page, records: impl Iterator<Item = (u64, &'a [u
         count += 1;
     }
     page::set_count(page, count);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn records_put_one_by_one_lie_as_if_the_leaf_had_been_filled_with_them(
+            puts in prop::collection::vec((0_u64..40, prop_oneof![0..60_usize, 0..=RECORD_LEN_MAX], any::<u8>()), 1..60),
+        ) {
+            let mut page = [0; BLOCK_LEN];
+            let mut model: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
+            for (key, len, byte) in puts {
+                let mut next = model.clone();
+                let replaces = next.insert(key, vec![byte; len]).is_some();
+                let fits = next.values().map(|bytes| leaf_cost(bytes.len())).sum::<usize>() <= PAYLOAD_LEN;
+                let index = model.range(..key).count();
+                prop_assert_eq!(leaf_put(&mut page, index, replaces, key, &vec![byte; len]), fits);
+                if fits {
+                    model = next;
+                }
+                let mut filled = [0; BLOCK_LEN];
+                leaf_fill(&mut filled, model.iter().map(|(key, bytes)| (*key, bytes.as_slice())));
+                prop_assert!(page == filled);
+            }
+        }
+    }
 }

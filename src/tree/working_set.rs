@@ -1,10 +1,11 @@
 //! Which version of a page counts: the one on the heap or the one on the device?
 //!
 //! A page changed since the last durable commit is on the heap; every other page is read where it lies in the map and
-//! checked at its first use.
+//! checked at its first use. The pages of a small commit stay on the heap until the next one is durable: that mostly changes the same
+//! trees, and would have to fetch and check what was only just written.
 //!
 //! Invariants:
-//! 1. A page on the heap is newer than the same page on the device.
+//! 1. A page on the heap is newer than the same page on the device, or the same.
 //! 2. Only pages of the working generation are changed; those of the commit that is being written stay as they are.
 //! 3. A page leaves the heap when its commit is durable or when its last holder dropped it, never before.
 
@@ -29,7 +30,14 @@ pub struct WorkingSet {
     seed: u32,
     working: Generation,
     changed: HashMap<u64, Changed, PageHash>,
+    /// How many of them the device does not have.
+    unwritten: usize,
+    /// Pages of this commit and of those before it are on the device.
+    durable: Generation,
 }
+
+/// A commit is small if it has no more pages than this.
+const SMALL_COMMIT_PAGES: usize = 64;
 
 struct Changed {
     page: Arc<Page>,
@@ -43,7 +51,7 @@ pub type SealedPage = (PhysicalBlock, Arc<Page>);
 impl WorkingSet {
     /// Nothing changed yet; the next commit will be `working`.
     pub fn new(device: Arc<dyn Device>, verified: Arc<VerifiedPages>, seed: u32, working: Generation) -> Self {
-        Self { device, verified, seed, working, changed: HashMap::default() }
+        Self { device, verified, seed, working, changed: HashMap::default(), unwritten: 0, durable: Generation(0) }
     }
 
     /// The generation that changes belong to.
@@ -51,9 +59,9 @@ impl WorkingSet {
         self.working
     }
 
-    /// How many pages are on the heap.
+    /// How many pages are on the heap because the device does not have them.
     pub fn changed_pages(&self) -> usize {
-        self.changed.len()
+        self.unwritten
     }
 
     /// Does the device reach up to block `end`?
@@ -88,7 +96,8 @@ impl WorkingSet {
 
     fn place(&mut self, at: PhysicalBlock, page: Page, birth: Epoch) -> PagePointer {
         let changed = Changed { page: Arc::new(page), generation: self.working, sealed: None };
-        self.changed.insert(at.0, changed);
+        let before = self.changed.insert(at.0, changed);
+        self.unwritten += usize::from(before.is_none_or(|before| before.generation <= self.durable));
         PagePointer { page: at, birth, crc: 0 }
     }
 
@@ -104,6 +113,7 @@ impl WorkingSet {
     pub fn forget(&mut self, page: PhysicalBlock) {
         if self.is_working(page) {
             self.changed.remove(&page.0);
+            self.unwritten -= 1;
         }
     }
 
@@ -153,13 +163,18 @@ impl WorkingSet {
 
     /// Commit `generation` is durable: the device has its pages.
     pub fn committed(&mut self, generation: Generation) {
-        self.changed.retain(|_, changed| changed.generation > generation);
+        let written = self.changed.values().filter(|changed| changed.generation == generation).count();
+        let oldest = if written <= SMALL_COMMIT_PAGES { generation } else { generation.next() };
+        self.changed.retain(|_, changed| changed.generation >= oldest);
+        self.unwritten = self.changed.values().filter(|changed| changed.generation > generation).count();
+        self.durable = generation;
     }
 }
 
 impl Pages for WorkingSet {
     fn read(&self, pointer: PagePointer, level: u8, leaf: PageKind) -> Result<&Page> {
-        if let Some(changed) = self.changed.get(&pointer.page.0) {
+        let is_newest = |changed: &&Changed| changed.generation > self.durable || changed.sealed == Some(pointer.crc);
+        if let Some(changed) = self.changed.get(&pointer.page.0).filter(is_newest) {
             let kind = if level == 0 { leaf } else { PageKind::Branch };
             // In a damaged store a tree may lead to a place that was free, and now holds a page of another tree.
             if page::level(&changed.page) != level || page::kind(&changed.page) != Some(kind) {
