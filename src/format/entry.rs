@@ -80,6 +80,11 @@ pub fn encode_pointer(pointer: PagePointer) -> Value {
     value
 }
 
+/// The checksum in the pointer of branch entry `index`.
+pub fn pointer_crc(page: &Page, index: usize) -> u32 {
+    u32_at(page, at(index) + 20)
+}
+
 /// The pointer in a branch entry's value.
 pub fn decode_pointer(value: &Value) -> PagePointer {
     PagePointer { page: PhysicalBlock(u48_at(value, 0)), birth: Epoch(u48_at(value, 6)), crc: u32_at(value, 12) }

@@ -19,6 +19,8 @@ use crate::units::{BLOCK_LEN, Epoch, PhysicalBlock};
 pub const RECORD_VERSION: u8 = 1;
 /// The longest record; three of them fit into a page.
 pub const RECORD_LEN_MAX: usize = 1300;
+/// Most records are shorter.
+const RECORD_LEN_USUAL: usize = 256;
 /// Bytes of attributes in one record; longer attributes take several.
 pub const ATTRIBUTE_CHUNK: usize = 1024;
 /// The longest attributes of one drive or snapshot, and the longest note: 1 MiB.
@@ -207,7 +209,9 @@ fn encoding() -> Encoding {
 
 /// The bytes of a record.
 pub fn encode(record: &impl Serialize) -> Vec<u8> {
-    let bytes = bincode::serde::encode_to_vec(record, encoding()).expect("records hold nothing that cannot be encoded");
+    let mut bytes = Vec::with_capacity(RECORD_LEN_USUAL);
+    let written = bincode::serde::encode_into_std_write(record, &mut bytes, encoding());
+    written.expect("records hold nothing that cannot be encoded");
     assert!(bytes.len() <= RECORD_LEN_MAX, "a record is {} bytes long, {RECORD_LEN_MAX} are allowed", bytes.len());
     bytes
 }

@@ -131,20 +131,19 @@ impl WorkingSet {
         if let Some(crc) = changed.sealed {
             return PagePointer { crc, ..pointer };
         }
-        let mut page = Arc::clone(&changed.page);
-        if level > 0 {
-            for index in 0..page::count(&page) {
-                let child = entry::decode_pointer(&entry::value(&page, index));
-                let sealed = self.seal_page(child, level - 1);
-                if sealed != child {
-                    let key = entry::key(&page, index);
-                    entry::put(Arc::make_mut(&mut page), index, key, &entry::encode_pointer(sealed));
-                }
-            }
+        let children = 0..if level > 0 { page::count(&changed.page) } else { 0 };
+        let unsealed = children.filter(|index| entry::pointer_crc(&changed.page, *index) == 0);
+        let mut unsealed: Vec<_> =
+            unsealed.map(|index| (index, entry::decode_pointer(&entry::value(&changed.page, index)))).collect();
+        for (_, child) in &mut unsealed {
+            *child = self.seal_page(*child, level - 1);
         }
         let changed = self.changed.get_mut(&pointer.page.0).expect("sealing children removes no page");
-        changed.page = page;
-        let crc = page::seal(Arc::make_mut(&mut changed.page), self.seed);
+        let page = Arc::make_mut(&mut changed.page);
+        for (index, child) in unsealed {
+            entry::put(page, index, entry::key(page, index), &entry::encode_pointer(child));
+        }
+        let crc = page::seal(page, self.seed);
         changed.sealed = Some(crc);
         PagePointer { crc, ..pointer }
     }
