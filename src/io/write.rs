@@ -189,6 +189,8 @@ struct Work<'a, T: Target> {
     /// Runs that are overwritten where they lie.
     alone: Vec<(Range<LogicalBlock>, PhysicalBlock)>,
     changes: Vec<Change>,
+    /// Checksums of blocks that were compared with what lay there, in order.
+    summed: Vec<(LogicalBlock, u32)>,
     /// Extents and holes that the buffer covers.
     pieces: usize,
     /// Blocks go to new space that could stay where they are.
@@ -205,6 +207,7 @@ impl<'a, T: Target> Work<'a, T> {
             edges: Vec::new(),
             alone: Vec::new(),
             changes: Vec::new(),
+            summed: Vec::new(),
             pieces: 0,
             gathered: false,
         }
@@ -295,7 +298,12 @@ impl<'a, T: Target> Work<'a, T> {
                 _ => None,
             };
             let decision = match self.whole(block) {
-                Some(new) => self.decide(new, old)?,
+                Some(new) => {
+                    let sum = old.is_some_and(|(_, settled)| settled).then(|| crc32fast::hash(new));
+                    let decision = self.decide(new, sum, old)?;
+                    self.summed.extend(sum.map(|sum| (block, sum)));
+                    decision
+                }
                 None => {
                     let (before, merged) = match old {
                         Some((at, settled)) => self.merged(block, at, settled)?,
@@ -326,13 +334,13 @@ impl<'a, T: Target> Work<'a, T> {
         Ok(())
     }
 
-    /// A3: the old bytes are read only if the checksums agree or say nothing, and only then can they be the same.
-    fn decide(&self, new: &[u8], old: Option<(PhysicalBlock, bool)>) -> Result<Decision> {
-        let Some((block, settled)) = old else {
+    /// A3: the old bytes are read only if the checksums agree or say nothing, and only then can they be the same. There is a new one
+    /// if the old one says something.
+    fn decide(&self, new: &[u8], sum: Option<u32>, old: Option<(PhysicalBlock, bool)>) -> Result<Decision> {
+        let Some((block, _)) = old else {
             return Ok(if self.leaves_a_hole(new) { Decision::Stays } else { Decision::New });
         };
-        let may_be_equal = !settled || self.target.checksum(block)? == Some(crc32fast::hash(new));
-        if may_be_equal {
+        if sum.is_none() || self.target.checksum(block)? == sum {
             let mut bytes = [0; BLOCK_LEN];
             self.read_block(block, &mut bytes)?;
             if bytes == *new {
@@ -400,7 +408,8 @@ impl<'a, T: Target> Work<'a, T> {
                 Some(_) => self.slice(block, count),
                 None => self.edge(block),
             };
-            checksums.extend(bytes.chunks_exact(BLOCK_LEN).map(crc32fast::hash));
+            let blocks = bytes.chunks_exact(BLOCK_LEN).zip(block.0..);
+            checksums.extend(blocks.map(|(bytes, block)| self.sum(LogicalBlock(block), bytes)));
             self.put(bytes, at.offset())?;
             index += count;
         }
@@ -453,6 +462,12 @@ impl<'a, T: Target> Work<'a, T> {
 
     fn read_block(&self, block: PhysicalBlock, bytes: &mut [u8; BLOCK_LEN]) -> Result<()> {
         self.target.device().copy_mapped(bytes, block.offset()).device_context(|| format!("read block {block} of the store"))
+    }
+
+    /// The checksum of a block's new bytes.
+    fn sum(&self, block: LogicalBlock, bytes: &[u8]) -> u32 {
+        let known = self.summed.binary_search_by_key(&block, |(block, _)| *block);
+        known.map_or_else(|_| crc32fast::hash(bytes), |index| self.summed[index].1)
     }
 
     /// The new bytes of a block that the buffer covers wholly.

@@ -123,9 +123,10 @@ impl Space {
     /// # Errors
     /// As [`Space::checksums`].
     pub fn checksum(&self, block: PhysicalBlock) -> Result<Option<u32>> {
-        let mut out = [None];
-        self.checksums(block, &mut out)?;
-        Ok(out[0])
+        let spot = Spot::of(block)?;
+        let mut inner = self.inner.lock();
+        let in_page = inner.read_checksums(spot, |page| u32_at(page, spot.offset))?;
+        Ok(inner.unwritten.listed.get(&block.0).copied().or(in_page))
     }
 
     /// Were all of these blocks compared with their checksums since the store was opened, and not written since?
