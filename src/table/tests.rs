@@ -8,11 +8,11 @@ use proptest::prelude::*;
 use super::lookup::lookup;
 use super::{Change, diff, insert, next, pages_for, parts_not_held, remove, walk, walk_born_after};
 use crate::error::ErrorKind;
-use crate::format::entry::Extent;
-use crate::format::page::Root;
-use crate::tree::entries;
+use crate::format::entry::{self, Extent};
+use crate::format::page::{self, PageKind, Root};
 use crate::tree::layout::Fixed;
 use crate::tree::memory::{MemoryPages, check_dropped, check_tree};
+use crate::tree::{Pages, entries};
 use crate::units::{Epoch, LogicalBlock, PhysicalBlock};
 
 #[derive(Clone, Debug)]
@@ -304,6 +304,15 @@ fn check_parts_not_held(pages: &MemoryPages, of: &Model, root: &Root, model: &Mo
     }
 }
 
+fn check_not_in(pages: &MemoryPages, left: &Root, right: &Root) {
+    for page in check_tree::<Fixed>(pages, left).into_values().filter(|page| page.level == 0) {
+        let leaf = pages.read(page.pointer, 0, PageKind::EntryLeaf).unwrap();
+        let all = (0..page::count(leaf)).map(|index| (entry::key(leaf, index), entry::value(leaf, index)));
+        let missing: Vec<_> = all.filter(|(key, value)| entries::get(pages, right, *key).unwrap() != Some(*value)).collect();
+        assert_eq!(entries::not_in(pages, right, leaf).unwrap(), missing);
+    }
+}
+
 fn run(steps: &[Step]) -> Written {
     let mut written = Written::new();
     for step in steps {
@@ -322,6 +331,7 @@ fn check_pairs(written: &Written, from: u64) {
             check_diff(&written.pages, left, right, from);
             check_diff_cost(&written.pages, &left.0, &right.0, 4);
             check_parts_not_held(&written.pages, left.1, &right.0, right.1);
+            check_not_in(&written.pages, &left.0, &right.0);
         }
     }
 }

@@ -274,3 +274,53 @@ impl Hasher for BlockHasher {
         self.0 = product ^ product >> 32;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::MemoryDevice;
+    use crate::format::group::{Group, Place};
+
+    const SEED: u32 = 7;
+
+    fn place(number: u64) -> PhysicalBlock {
+        Group(0).block(Place(number as u32))
+    }
+
+    /// Commits pages that the device never gets.
+    fn commit(set: &mut WorkingSet, places: std::ops::Range<u64>) -> Vec<PagePointer> {
+        let generation = set.working();
+        let blank = |set: &mut WorkingSet, number| {
+            let pointer = set.add(place(number), PageKind::EntryLeaf, 0, Epoch(1));
+            entry::put(set.edit(pointer), 0, number, &[1; 16]);
+            page::set_count(set.edit(pointer), 1);
+            set.seal(Root { pointer: Some(pointer), level: 0 }).pointer.unwrap()
+        };
+        let pointers = places.clone().map(|number| blank(set, number)).collect();
+        assert_eq!(set.changed_pages() as u64, places.end - places.start);
+        let mut sealed = Vec::new();
+        set.begin_next(&mut sealed);
+        assert_eq!(sealed.len() as u64, places.end - places.start);
+        set.committed(generation);
+        assert_eq!(set.changed_pages(), 0, "the device has them all");
+        pointers
+    }
+
+    #[test]
+    fn pages_of_a_small_commit_stay_until_the_next_and_those_of_a_large_one_do_not() {
+        let device = Arc::new(MemoryDevice::new(64 << 20).unwrap());
+        let mut set = WorkingSet::new(device, Arc::new(VerifiedPages::new()), SEED, Generation(1));
+        let is_kept = |set: &WorkingSet, pointer: &PagePointer| set.read(*pointer, 0, PageKind::EntryLeaf).is_ok();
+        let few = SMALL_COMMIT_PAGES as u64;
+        let first = commit(&mut set, 0..few);
+        assert!(first.iter().all(|pointer| is_kept(&set, pointer)));
+        let older = PagePointer { crc: first[0].crc ^ 1, ..first[0] };
+        assert!(!is_kept(&set, &older), "it is not the page that the pointer names");
+        // One of them is made anew.
+        let second = commit(&mut set, few - 1..few + 1);
+        assert!(second.iter().all(|pointer| is_kept(&set, pointer)));
+        assert!(!first.iter().any(|pointer| is_kept(&set, pointer) && pointer.page != second[0].page));
+        let third = commit(&mut set, 100..101 + few);
+        assert!(!second.iter().chain(&third).any(|pointer| is_kept(&set, pointer)));
+    }
+}
