@@ -536,7 +536,8 @@ impl Store {
         }
     }
 
-    /// Gives back the space of deleted drives and snapshots: visits about `budget` extents at most and returns.
+    /// Gives back the space of deleted drives and snapshots: looks at about `budget` extents at most and returns. If others wanted to
+    /// read, write or commit meanwhile, it lets them go first for a millisecond before it does.
     ///
     /// What is given back can be used again after the next flush. Interrupted by a crash it goes on where the last commit left it.
     /// Deleted snapshots are left alone as long as somebody holds a [`Snapshot`] of them.

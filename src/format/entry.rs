@@ -55,8 +55,7 @@ pub fn move_tail(left: &mut Page, from: usize, count: usize, right: &mut Page, r
     left[at(from)..at(count)].fill(0);
 }
 
-/// How many entries of `left` from `left_from` on are, one after the other and bit by bit, those of `right` from `right_from` on?
-/// Of neither page more than so many entries are looked at.
+/// How many of the entries in two rows of places are, from the first on and one after the other, bit by bit the same?
 pub fn same_run(left: &Page, left_places: Range<usize>, right: &Page, right_places: Range<usize>) -> usize {
     let (left, right) = (entries(left, left_places), entries(right, right_places));
     left.iter().zip(right).take_while(|(left, right)| left == right).count()
